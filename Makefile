@@ -1,0 +1,39 @@
+# The index of commands: `make` alone lists them.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help run build test fmt lint deny docs prepare up down
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start Kith on this machine: both services in one process, no other server needed
+	cargo run --release
+
+build: ## Build every service, optimised
+	cargo build --workspace --bins --release
+
+test: ## Every test, from nothing: packages, build, real servers of its own, tests (ARGS="..." goes to cargo test)
+	deploy/local/test $(ARGS)
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Clippy, warnings are errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## Licences, banned crates and sources of all dependencies (needs cargo-deny)
+	cargo deny check bans licenses sources
+
+docs: ## The crates' documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+prepare: ## Install what is missing for the tests, and fetch the servers' jars
+	deploy/local/prepare
+	deploy/local/fetch
+
+up: ## Start a real Kafka and a real Cassandra on loopback, and print the settings for them (NODES=3 for three nodes)
+	@deploy/local/up
+
+down: ## Stop them (ARGS=--delete also removes their data)
+	@deploy/local/down $(ARGS)

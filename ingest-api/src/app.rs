@@ -1,0 +1,87 @@
+//! The service: what it is built from. What it does is in [`routes`](crate::routes), how it is run in
+//! [`server`](crate::server).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kith_profiles::Profiles;
+use kith_profiles::environment::Environment;
+use kith_runtime::config::table::{BODY_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX};
+use kith_runtime::config::{ByteSize, ConfigError, Settings};
+use kith_runtime::credentials::Credentials;
+use kith_runtime::health::Health;
+use kith_runtime::lifecycle::Stage;
+
+use crate::admission::{Admission, Bounds};
+
+/// Bytes of bodies in memory at once, unless one body may be larger.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From a request's head to its answer.
+    pub request_deadline: Duration,
+    /// Bytes of a body at most.
+    pub body_bytes_max: usize,
+    /// Requests worked on at once.
+    pub requests_in_flight_max: usize,
+}
+
+impl Limits {
+    /// The limits that settings say.
+    ///
+    /// # Errors
+    /// Names the setting that is none.
+    pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
+            request_deadline: settings.get(&REQUEST_DEADLINE)?,
+            body_bytes_max: settings.get::<ByteSize>(&BODY_BYTES_MAX)?.as_usize(),
+            requests_in_flight_max: settings.get(&REQUESTS_IN_FLIGHT_MAX)?,
+        })
+    }
+
+    /// What these limits mean for [`Admission`].
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            requests: self.requests_in_flight_max,
+            bytes: BODIES_BYTES_MAX.max(self.body_bytes_max),
+        }
+    }
+}
+
+/// The HTTP service, built and not yet bound: give it to [`bind`](crate::bind).
+#[derive(Debug)]
+pub struct Service<E: Environment> {
+    /// The use cases.
+    pub profiles: Arc<Profiles<E>>,
+    /// Who may call.
+    pub credentials: Credentials,
+    /// The absolute base of redirects, without a slash at its end; `None`: each request's own.
+    pub public_url: Option<String>,
+    /// What a request may cost.
+    pub limits: Limits,
+    /// What is let in.
+    pub admission: Admission,
+    /// Whether the process is on its way out: then answers close their connections.
+    pub health: Health,
+    /// Where creates run, so that one whose client went away is finished all the same: the stage of the HTTP server.
+    pub stage: Stage,
+}
+
+/// The public URL that settings say, if they do.
+///
+/// # Errors
+/// Never: the setting was checked when it was loaded.
+pub fn public_url(settings: &Settings) -> Result<Option<String>, ConfigError> {
+    settings.get_opt(&PUBLIC_URL)
+}
+
+/// A service that is bound.
+#[derive(Debug)]
+pub(crate) struct App<E: Environment> {
+    pub(crate) service: Service<E>,
+    pub(crate) local: SocketAddr,
+}

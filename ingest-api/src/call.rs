@@ -1,0 +1,267 @@
+//! One request on its way: who sent it, until when it must be answered, and the steps that all operations share, each to be
+//! taken in the order of `memory-api.md` 2.8.
+
+use std::future::{Future, Ready, ready};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use actix_web::dev::Payload as RawPayload;
+use actix_web::web::{Data, Payload};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use kith_domain::id::{IdError, ProfileId, RequestId, StoreId};
+use kith_domain::store::{StoreRecord, StoreStatus};
+use kith_profiles::Profiles;
+use kith_profiles::environment::{Deadline, Environment};
+use kith_profiles::error::Trouble;
+use kith_profiles::read::Located;
+use kith_runtime::credentials::{Access, Principal};
+use tokio::time::{Instant, timeout_at};
+use tracing::error;
+
+use crate::admission::{Need, Permit, observe};
+use crate::app::App;
+use crate::body::{self, BodyLimits, Unread};
+use crate::error::ApiError;
+use crate::redirect;
+
+/// The answer of a handler.
+pub(crate) type Answer = Result<HttpResponse, ApiError>;
+
+/// One request, past authentication.
+pub(crate) struct Call<E: Environment> {
+    app: Data<App<E>>,
+    http: HttpRequest,
+    principal: Principal,
+    /// The request.
+    pub(crate) id: RequestId,
+    /// When it must have been answered, for use cases.
+    pub(crate) deadline: Deadline,
+    began: Instant,
+}
+
+impl<E: Environment> FromRequest for Call<E> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(http: &HttpRequest, _: &mut RawPayload) -> Self::Future {
+        let app = http.app_data::<Data<App<E>>>();
+        let (principal, id) = {
+            let noted = http.extensions();
+            (noted.get::<Principal>().cloned(), noted.get::<RequestId>().copied())
+        };
+        // Both were put there before the request was routed.
+        let (Some(app), Some(principal), Some(id)) = (app, principal, id) else {
+            return ready(Err(ApiError::Internal));
+        };
+        let within = app.service.limits.request_deadline;
+        ready(Ok(Self {
+            app: app.clone(),
+            http: http.clone(),
+            principal,
+            id,
+            deadline: app.service.profiles.environment().deadline_in(within),
+            began: Instant::now(),
+        }))
+    }
+}
+
+impl<E: Environment> Call<E> {
+    /// The use cases.
+    pub(crate) fn profiles(&self) -> &Arc<Profiles<E>> {
+        &self.app.service.profiles
+    }
+
+    /// Who sent it.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The query string as sent.
+    pub(crate) fn query(&self) -> &str {
+        self.http.query_string()
+    }
+
+    /// Does the work of a handler: answers 503 when the deadline passes, whatever the work still waits for, and 500 when it
+    /// panics. The panic itself is logged by the hook.
+    pub(crate) async fn answer(&self, work: impl Future<Output = Answer>) -> Answer {
+        let ends = self.began + self.app.service.limits.request_deadline;
+        let work = AssertUnwindSafe(timeout_at(ends, work)).catch_unwind();
+        match work.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_elapsed)) => Err(ApiError::Late),
+            Err(_panic) => {
+                error!(request = %self.id, "handler panicked");
+                Err(ApiError::Internal)
+            }
+        }
+    }
+
+    /// Refuses a credential that may only read.
+    ///
+    /// # Errors
+    /// [`ApiError::Forbidden`].
+    pub(crate) fn require_write(&self) -> Result<(), ApiError> {
+        match self.principal.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(ApiError::Forbidden),
+        }
+    }
+
+    /// The store that the path names.
+    ///
+    /// # Errors
+    /// Malformed, or one that cannot be.
+    pub(crate) fn store_id(&self) -> Result<StoreId, ApiError> {
+        self.http.match_info().query("storeId").parse().map_err(|error| match error {
+            IdError::Malformed => ApiError::MalformedStoreId,
+            IdError::Unknown => ApiError::NoStore,
+        })
+    }
+
+    /// Store and profile that the path names. A profile that cannot be is told only once the store is known to exist.
+    ///
+    /// # Errors
+    /// One of them is malformed, or the store cannot be.
+    pub(crate) fn ids(&self) -> Result<(StoreId, Option<ProfileId>), ApiError> {
+        let profile = self.http.match_info().query("profileId").parse();
+        match (self.store_id(), profile) {
+            (Err(ApiError::MalformedStoreId), _) => Err(ApiError::MalformedStoreId),
+            (_, Err(IdError::Malformed)) => Err(ApiError::MalformedProfileId),
+            (store, Ok(profile)) => Ok((store?, Some(profile))),
+            (store, Err(IdError::Unknown)) => Ok((store?, None)),
+        }
+    }
+
+    /// Asks to be let in, for a read.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`].
+    pub(crate) fn admit_read(&self) -> Result<Permit, ApiError> {
+        self.app.service.admission.admit(Need::Read { bytes: 0 })
+    }
+
+    /// Asks to be let in, for a read with a body.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`].
+    pub(crate) fn admit_query(&self) -> Result<Permit, ApiError> {
+        let bytes = self.bytes_expected();
+        self.app.service.admission.admit(Need::Read { bytes })
+    }
+
+    /// Asks to be let in, for a write.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`].
+    pub(crate) fn admit_write(&self) -> Result<Permit, ApiError> {
+        let bytes = self.bytes_expected();
+        self.app.service.admission.admit(Need::Write { bytes })
+    }
+
+    fn bytes_expected(&self) -> usize {
+        body::bytes_expected(self.http.headers(), self.app.service.limits.body_bytes_max)
+    }
+
+    /// The store, if it is the caller's and in use.
+    ///
+    /// # Errors
+    /// It is not, or cannot be read.
+    pub(crate) async fn store(&self, id: StoreId) -> Result<Arc<StoreRecord>, ApiError> {
+        let attempt = self.app.service.admission.attempt();
+        let found = self.profiles().store(&self.principal.account, id).await;
+        match &found {
+            // It may come from the cache, and says nothing then.
+            Ok(_) => attempt.neither(),
+            Err(_) => observe(attempt, &found),
+        }
+        let store = found?.ok_or(ApiError::NoStore)?;
+        match store.status {
+            StoreStatus::Active => Ok(store),
+            StoreStatus::Queued | StoreStatus::Provisioning => Err(ApiError::StoreNotActive),
+            StoreStatus::Failed => Err(ApiError::StoreFailed),
+        }
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    pub(crate) async fn body(&self, mut payload: Payload) -> Result<Bytes, ApiError> {
+        let limits = self.app.service.limits;
+        let limits = BodyLimits {
+            bytes_max: limits.body_bytes_max,
+            until: self.began + body::share_of(limits.request_deadline),
+        };
+        let body = body::read(&self.http, &mut payload, limits).await;
+        if body.as_ref().is_err_and(ApiError::ends_connection) {
+            self.http.extensions_mut().insert(Unread::new(payload));
+        }
+        body
+    }
+
+    /// Asks a use case that changes nothing. If the client goes away it is dropped.
+    ///
+    /// # Errors
+    /// [`ApiError::Trouble`].
+    pub(crate) async fn ask<T>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, ApiError> {
+        let attempt = self.app.service.admission.attempt();
+        let result = work.await;
+        observe(attempt, &result);
+        Ok(result?)
+    }
+
+    /// Runs a use case that writes, to its end: also if the client goes away or the answer is given without it. It keeps its
+    /// permit until then. Only one that hangs for as long again after its deadline is dropped, which is like a crash: safe,
+    /// and better than a permit that never comes back.
+    ///
+    /// # Errors
+    /// [`ApiError::Trouble`]; it hung, or it panicked.
+    pub(crate) async fn run<T, F>(
+        &self,
+        name: &'static str,
+        permit: Permit,
+        work: F,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Trouble>> + Send + 'static,
+    {
+        let attempt = self.app.service.admission.attempt();
+        let dropped_at = self.began + 2 * self.app.service.limits.request_deadline;
+        let task = self.app.service.stage.task(name, async move {
+            // Dropped without a word, the attempt counts as a failure.
+            let result = timeout_at(dropped_at, work).await.map_err(|_| ApiError::Late)?;
+            observe(attempt, &result);
+            drop(permit);
+            Ok(result?)
+        });
+        task.await.map_err(|_died| ApiError::Internal)?
+    }
+
+    /// What was found at the profile of the path, or the answer that says where it is.
+    ///
+    /// # Errors
+    /// [`ApiError::NoProfile`].
+    pub(crate) fn located<T>(
+        &self,
+        located: Located<T>,
+        answer: impl FnOnce(ProfileId, T) -> Answer,
+        profile: ProfileId,
+    ) -> Answer {
+        match located {
+            Located::Here(found) => answer(profile, found),
+            Located::Moved(to) => Ok(redirect::moved(
+                &self.http,
+                self.app.service.public_url.as_deref(),
+                self.app.local,
+                to,
+            )),
+            Located::Gone => Err(ApiError::NoProfile),
+        }
+    }
+}

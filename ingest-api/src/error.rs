@@ -1,0 +1,399 @@
+//! Everything that a request can be answered instead of what it asked for, and its form (`memory-api.md` 3).
+//!
+//! Rules and engines know no HTTP: here, and only here, their errors become a status, a code and a text. Texts are fixed or
+//! name the caller's own fields; no answer says what went wrong inside.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use kith_domain::body::{BodyError, FieldError};
+use kith_domain::id::StoreId;
+use kith_profiles::error::{PortError, PublishError, Trouble};
+use serde::Serialize;
+
+/// Where codes are explained.
+const MORE_INFO: &str = "https://github.com/kith-project/kith/blob/main/docs/errors.md";
+/// Characters of a message at most.
+const MESSAGE_CHARS_MAX: usize = 1024;
+/// When to come back if nobody knows better.
+pub(crate) const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// Why a request is not answered what it asked for.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// No credentials, of another scheme, or wrong ones.
+    #[error("not authenticated")]
+    Unauthenticated,
+    /// The API key may read only.
+    #[error("not permitted")]
+    Forbidden,
+    /// No route of the API.
+    #[error("no such route")]
+    NoRoute,
+    /// A route of the API, and another method; these are the methods that it has.
+    #[error("method not allowed")]
+    MethodNotAllowed(&'static str),
+    /// The store's id in the path is not one.
+    #[error("malformed store id")]
+    MalformedStoreId,
+    /// No store of this account.
+    #[error("no such store")]
+    NoStore,
+    /// The store is still being made.
+    #[error("store is not active yet")]
+    StoreNotActive,
+    /// The store failed for good.
+    #[error("store failed")]
+    StoreFailed,
+    /// The profile's id in the path is not one.
+    #[error("malformed profile id")]
+    MalformedProfileId,
+    /// No profile of this store, or none any more.
+    #[error("no such profile")]
+    NoProfile,
+    /// The request breaks a rule of the contract.
+    #[error("invalid request")]
+    Invalid(Invalid),
+    /// The body is larger than allowed.
+    #[error("body too large")]
+    BodyTooLarge {
+        /// Bytes at most.
+        bytes_max: usize,
+    },
+    /// The body is not said to be JSON.
+    #[error("unsupported media type")]
+    NotJson,
+    /// The body did not arrive in time.
+    #[error("body too slow")]
+    BodyTooSlow,
+    /// The body broke off, or its framing is wrong.
+    #[error("incomplete body")]
+    BodyBroken,
+    /// Refused at once, before anything was done.
+    #[error("refused: {reason}")]
+    Refused {
+        /// The label of the metric.
+        reason: &'static str,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// The deadline passed; drivers may still wait.
+    #[error("deadline passed")]
+    Late,
+    /// A use case could not do it.
+    #[error("trouble")]
+    Trouble(#[from] Trouble),
+    /// What is stored cannot be read.
+    #[error("corrupt data in {store}: {detail}")]
+    Corrupt {
+        /// The store.
+        store: StoreId,
+        /// Which row, by ids only.
+        detail: String,
+    },
+    /// A bug: something panicked, or the framework failed in a way that nobody thought of.
+    #[error("internal error")]
+    Internal,
+}
+
+/// A bad request: what is wrong, for people, and in which fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    message: Cow<'static, str>,
+    errors: Vec<FieldError>,
+}
+
+impl Invalid {
+    /// A fault of the whole request.
+    pub(crate) fn whole(message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            message: message.into(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// A fault of one field.
+    pub(crate) fn field(field: impl Into<String>, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::fields(vec![FieldError {
+            field: field.into(),
+            reason: reason.into(),
+        }])
+    }
+
+    /// Faults of fields. The message tells the first: the official clients show nothing else.
+    pub(crate) fn fields(errors: Vec<FieldError>) -> Self {
+        let message = errors.first().map_or_else(
+            || "The request is not valid".into(),
+            |first| format!("The request is not valid: {} {}", first.field, first.reason).into(),
+        );
+        Self { message, errors }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        Self::Invalid(match error {
+            BodyError::Malformed { line, column } => Invalid::whole(format!(
+                "The body is not valid JSON (line {line}, column {column})"
+            )),
+            BodyError::Invalid(errors) => Invalid::fields(errors),
+        })
+    }
+}
+
+impl From<Vec<FieldError>> for ApiError {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self::Invalid(Invalid::fields(errors))
+    }
+}
+
+/// What an error looks like from outside.
+struct Shown {
+    status: StatusCode,
+    code: u32,
+    message: Cow<'static, str>,
+    header: Option<(HeaderName, Cow<'static, str>)>,
+}
+
+impl Shown {
+    fn new(status: StatusCode, code: u32, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            header: None,
+        }
+    }
+
+    fn with(self, header: HeaderName, value: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            header: Some((header, value.into())),
+            ..self
+        }
+    }
+
+    fn unavailable(retry_after: Duration) -> Self {
+        let message = "Service is temporarily unavailable, please retry";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, 20503, message)
+            .with(RETRY_AFTER, whole_seconds(retry_after).to_string())
+    }
+
+    fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            20500,
+            "An internal server error has occurred",
+        )
+    }
+}
+
+impl ApiError {
+    fn shown(&self) -> Shown {
+        match self {
+            Self::Unauthenticated => {
+                Shown::new(StatusCode::UNAUTHORIZED, 20003, "Authentication failed")
+                    .with(WWW_AUTHENTICATE, "Basic realm=\"kith\"")
+            }
+            Self::Forbidden => Shown::new(
+                StatusCode::FORBIDDEN,
+                403,
+                "This API key may not be used for operations that write",
+            ),
+            Self::NoRoute => Shown::new(
+                StatusCode::NOT_FOUND,
+                20404,
+                "The requested resource was not found",
+            ),
+            Self::MethodNotAllowed(allowed) => {
+                Shown::new(StatusCode::METHOD_NOT_ALLOWED, 20004, "Method not allowed")
+                    .with(ALLOW, *allowed)
+            }
+            Self::MalformedStoreId => {
+                Shown::new(StatusCode::BAD_REQUEST, 520_049, "The store ID is not valid")
+            }
+            Self::NoStore => Shown::new(StatusCode::NOT_FOUND, 520_041, "The store was not found"),
+            Self::StoreNotActive => Shown::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                520_042,
+                "The store is not active yet, please retry",
+            )
+            .with(RETRY_AFTER, whole_seconds(RETRY_SOON).to_string()),
+            Self::StoreFailed => Shown::new(
+                StatusCode::BAD_REQUEST,
+                520_042,
+                "The store is not active: it could not be provisioned",
+            ),
+            Self::MalformedProfileId => {
+                Shown::new(StatusCode::BAD_REQUEST, 400, "The profile ID is not valid")
+            }
+            Self::NoProfile => {
+                Shown::new(StatusCode::NOT_FOUND, 20404, "The profile was not found")
+            }
+            Self::Invalid(invalid) => {
+                Shown::new(StatusCode::BAD_REQUEST, 400, invalid.message.clone())
+            }
+            Self::BodyTooLarge { bytes_max } => Shown::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                400,
+                format!("The body is larger than {bytes_max} bytes"),
+            ),
+            Self::NotJson => Shown::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                400,
+                "The body must be plain JSON, sent as application/json",
+            ),
+            Self::BodyTooSlow => Shown::new(
+                StatusCode::REQUEST_TIMEOUT,
+                400,
+                "The body did not arrive in time",
+            ),
+            Self::BodyBroken => {
+                Shown::new(StatusCode::BAD_REQUEST, 400, "The body is incomplete")
+            }
+            Self::Refused { retry_after, .. } => Shown::unavailable(*retry_after),
+            Self::Late => Shown::unavailable(RETRY_SOON),
+            Self::Trouble(trouble) => match trouble {
+                Trouble::Port(PortError::Corrupt { .. })
+                // The log takes less than the largest body gives: a mistake of whoever set it up. No retry will help.
+                | Trouble::Publish(PublishError::TooLarge) => Shown::internal(),
+                Trouble::Port(PortError::Unavailable { .. } | PortError::Fatal { .. })
+                | Trouble::Publish(PublishError::Full | PublishError::Unavailable(_))
+                | Trouble::Clock(_)
+                | Trouble::Deadline { .. } => Shown::unavailable(RETRY_SOON),
+            },
+            Self::Corrupt { .. } | Self::Internal => Shown::internal(),
+        }
+    }
+
+    /// The label of the span (`error.type`) when this is a fault of ours.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NoRoute | Self::NoStore | Self::NoProfile => "not_found",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::MalformedStoreId | Self::MalformedProfileId | Self::Invalid(_) => "invalid",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::NotJson => "not_json",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::BodyBroken => "body_broken",
+            Self::StoreNotActive | Self::StoreFailed => "store_not_active",
+            Self::Refused { reason, .. } => reason,
+            Self::Late => "deadline",
+            Self::Trouble(trouble) => match trouble {
+                Trouble::Port(PortError::Unavailable { .. }) => "database_unavailable",
+                Trouble::Port(PortError::Fatal { .. }) => "engine_fatal",
+                Trouble::Port(PortError::Corrupt { .. }) => "corrupt",
+                Trouble::Publish(PublishError::Full) => "log_full",
+                Trouble::Publish(PublishError::TooLarge) => "record_too_large",
+                Trouble::Publish(PublishError::Unavailable(_)) => "log_unavailable",
+                Trouble::Clock(_) => "clock_unsound",
+                Trouble::Deadline { .. } => "deadline",
+            },
+            Self::Corrupt { .. } => "corrupt",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What is told to the operator: of trouble behind a use case that itself, with its causes.
+    pub(crate) fn cause(&self) -> &(dyn std::error::Error + 'static) {
+        if let Self::Trouble(trouble) = self {
+            trouble
+        } else {
+            self
+        }
+    }
+
+    /// Whether something is stored that no code of ours could have written.
+    pub(crate) fn is_corruption(&self) -> bool {
+        matches!(
+            self,
+            Self::Corrupt { .. } | Self::Trouble(Trouble::Port(PortError::Corrupt { .. }))
+        )
+    }
+
+    /// Whether the connection cannot be used any more: what is left of the body would be taken for the next request.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BodyTooLarge { .. } | Self::BodyTooSlow | Self::BodyBroken
+        )
+    }
+
+    fn details(&self) -> Option<Details<'_>> {
+        if let Self::Invalid(Invalid { errors, .. }) = self
+            && !errors.is_empty()
+        {
+            return Some(Details { errors });
+        }
+        None
+    }
+}
+
+/// The body of an error.
+#[derive(Serialize)]
+struct Body<'a> {
+    code: u32,
+    message: &'a str,
+    more_info: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details<'a>>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    errors: &'a [FieldError],
+}
+
+/// The body of an error as text, for answers that are given outside of the application, too.
+pub(crate) fn body(status: StatusCode, code: u32, message: &str) -> String {
+    text(status, code, message, None)
+}
+
+fn text(status: StatusCode, code: u32, message: &str, details: Option<Details<'_>>) -> String {
+    let message = match message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => &message[..end],
+        None => message,
+    };
+    let body = Body {
+        code,
+        message,
+        more_info: &format!("{MORE_INFO}#{code}"),
+        status: status.as_u16(),
+        details,
+    };
+    // Texts and numbers, written to memory: nothing here can fail.
+    serde_json::to_string(&body).unwrap_or_default()
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.shown().status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let shown = self.shown();
+        let mut response = HttpResponse::build(shown.status);
+        response.content_type("application/json");
+        if let Some((name, value)) = shown.header {
+            response.insert_header((name, value.as_ref()));
+        }
+        if self.ends_connection() {
+            response.force_close();
+        }
+        response.body(text(shown.status, shown.code, &shown.message, self.details()))
+    }
+}
+
+/// Rounded up: a client that comes back after this time comes late enough. At least one, as zero invites a storm.
+fn whole_seconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    seconds.max(1)
+}
+
+#[cfg(test)]
+mod tests;

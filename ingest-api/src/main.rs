@@ -1,0 +1,126 @@
+//! `ingest-api`: the HTTP service on Kafka and ScyllaDB. What it does is in the library; here are the command line, the
+//! engines, and the exit code.
+
+mod servers;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use kith_runtime::config::{SettingSet, Settings, table};
+use kith_runtime::lifecycle::{Exit, run_process};
+use kith_runtime::telemetry::Telemetry;
+
+use servers::{migrate, say, serve};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the last spans get at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+const DEVELOPMENT_STORE: &str = "development-store";
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Serve,
+    Migrate { development_store: bool },
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    let taken = taken();
+    let matches = match taken.parse(command(&taken), std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(refused) => return Exit::refused(refused).into(),
+    };
+    match taken.load(&matches) {
+        Ok(settings) => run_process(run(asked(&matches), settings)),
+        Err(error) => Exit::misconfigured(&error).into(),
+    }
+}
+
+/// The settings that this binary takes.
+fn taken() -> SettingSet {
+    SettingSet::new("ingest-api")
+        .take(table::PROCESS)
+        .take(table::HTTP)
+        .take(table::CQL)
+        .take(table::KAFKA)
+        .take(table::KAFKA_TOPICS)
+}
+
+fn command(taken: &SettingSet) -> Command {
+    let command = Command::new("ingest-api")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Resolves identity and takes traits in, over HTTP")
+        .subcommand(Command::new("serve").about("Serve until told to end (the default)"))
+        .subcommand(
+            Command::new("migrate")
+                .about("Make or complete the keyspace, the tables and the topics, and end")
+                .arg(
+                    Arg::new(DEVELOPMENT_STORE)
+                        .long(DEVELOPMENT_STORE)
+                        .action(ArgAction::SetTrue)
+                        .help("Also make the development account's store"),
+                ),
+        )
+        .subcommand(Command::new("doctor").about("Check settings, servers, clocks, tables and topics, and end"));
+    taken.command(command)
+}
+
+fn asked(matches: &ArgMatches) -> Ask {
+    match matches.subcommand() {
+        Some(("migrate", matches)) => Ask::Migrate { development_store: matches.get_flag(DEVELOPMENT_STORE) },
+        Some(("doctor", _)) => Ask::Doctor,
+        _ => Ask::Serve,
+    }
+}
+
+async fn run(ask: Ask, settings: Settings) -> Exit {
+    // Before anything is started, so that a wrong setting is the one line there is.
+    match ask {
+        Ask::Doctor => kith_servers::doctor::run(&settings, servers::configure, say).await,
+        Ask::Migrate { development_store } => match servers::configure(&settings) {
+            Ok((cql, kafka)) => migrate::run(&cql, &kafka, development_store).await,
+            Err(error) => Exit::misconfigured(&error),
+        },
+        Ask::Serve => {
+            let configured = servers::configure(&settings).and_then(|(cql, kafka)| {
+                let parts = serve::Parts::from(&settings)?;
+                Ok((cql, kafka, parts, Telemetry::init(&settings, "ingest-api")?))
+            });
+            match configured {
+                Ok((cql, kafka, parts, telemetry)) => {
+                    let exit = serve::run(&settings, cql, kafka, parts).await;
+                    telemetry.shutdown(FLUSH).await;
+                    exit.unwrap_or_else(|error| Exit::misconfigured(&error))
+                }
+                Err(error) => Exit::misconfigured(&error),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command(&taken()).debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        let taken = taken();
+        let ask = |arguments: &[&str]| {
+            let arguments = [&["ingest-api"], arguments].concat();
+            asked(&taken.parse(command(&taken), arguments).unwrap())
+        };
+        assert_eq!(ask(&[]), Ask::Serve);
+        assert_eq!(ask(&["serve"]), Ask::Serve);
+        assert_eq!(ask(&["migrate"]), Ask::Migrate { development_store: false });
+        assert_eq!(ask(&["migrate", "--development-store"]), Ask::Migrate { development_store: true });
+    }
+}

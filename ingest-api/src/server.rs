@@ -1,0 +1,152 @@
+//! The server: binding apart from running, and the end of it.
+//!
+//! Signals belong to the lifecycle. When it ends the stage, the server accepts no more, answers what comes on the
+//! connections that are there, saying `Connection: close`, closes those that stay silent, and is gone when the last answer
+//! is written.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_http::{HttpService, Protocol};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Data;
+use kith_profiles::environment::Environment;
+use tokio::sync::watch;
+use tracing_actix_web::TracingLogger;
+
+use crate::answer::answer;
+use crate::app::{App, Service};
+use crate::routes::configure;
+use crate::span::{HttpSpan, carry};
+use crate::wire::Wire;
+
+/// How long a connection may be silent between requests: longer than the minute after which balancers close theirs.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the head of a request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for a client to close after an answer that leaves its body unread.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long silent connections are kept open at the end: a request may be on its way.
+const SILENT_AT_END: Duration = Duration::from_millis(1_500);
+/// Connections of one worker at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 8_192;
+
+/// The service cannot be served at this listener.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve at the listener")]
+pub struct BindError(#[source] io::Error);
+
+/// A service at its address. Connections are taken from here on, and answered once it is served.
+pub struct Bound {
+    server: Server,
+    local: SocketAddr,
+    close_silent: watch::Sender<bool>,
+}
+
+/// Binds a service to a listener. Within a tokio runtime.
+///
+/// # Errors
+/// [`BindError`].
+pub fn bind<E: Environment>(
+    service: Service<E>,
+    listener: TcpListener,
+) -> Result<Bound, BindError> {
+    listener.set_nonblocking(true).map_err(BindError)?;
+    let local = listener.local_addr().map_err(BindError)?;
+    // Whatever is worked on is answered within the deadline; the rest is for writing and closing.
+    let longest = service.limits.request_deadline + SILENT_AT_END + DISCONNECT_TIMEOUT;
+    let data = Data::new(App { service, local });
+    let (close_silent, closing) = watch::channel(false);
+    let factory = move || {
+        let (data, closing) = (data.clone(), closing.clone());
+        let app = actix_web::App::new()
+            .app_data(data)
+            .configure(configure::<E>)
+            // The last that is added is the outermost.
+            .wrap(from_fn(answer::<E>))
+            .wrap(TracingLogger::<HttpSpan>::new())
+            .wrap(from_fn(carry))
+            .into_factory()
+            .map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .graceful_shutdown_signal(move || silence_ends(closing.clone()))
+            .finish(map_config(app, |()| AppConfig::default()));
+        fn_service(|io: TcpStream| async move {
+            // Answers are small and written whole: there is nothing to wait for.
+            io.set_nodelay(true).map_err(actix_http::error::DispatchError::Io)?;
+            let peer = io.peer_addr().ok();
+            Ok((Wire::new(io), Protocol::Http1, peer))
+        })
+        .and_then(http)
+    };
+    let server = Server::build()
+        .max_concurrent_connections(CONNECTIONS_MAX)
+        .disable_signals()
+        .shutdown_timeout(longest.as_secs() + 1)
+        .listen("api", listener, factory)
+        .map_err(BindError)?
+        .run();
+    Ok(Bound {
+        server,
+        local,
+        close_silent,
+    })
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Bound").field(&self.local).finish()
+    }
+}
+
+async fn silence_ends(mut closing: watch::Receiver<bool>) {
+    // An error means that nobody is left to say it: the server is gone.
+    let _ended = closing.wait_for(|closing| *closing).await.is_ok();
+}
+
+impl Bound {
+    /// Where it listens: the port that was chosen if it was bound to 0.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves until `shutdown` is over and everything after it, or until the server fails.
+    ///
+    /// Say [`Health::set_draining`](kith_runtime::health::Health::set_draining) before: it makes answers close their
+    /// connections. The lifecycle does.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self {
+            mut server,
+            close_silent,
+            ..
+        } = self;
+        tokio::select! {
+            ended = &mut server => return ended,
+            () = shutdown => {}
+        }
+        let handle = server.handle();
+        // The server has to be driven while it stops.
+        let stopped = async { tokio::join!(server, handle.stop(true)) };
+        tokio::pin!(stopped);
+        tokio::select! {
+            (ended, ()) = &mut stopped => return ended,
+            () = tokio::time::sleep(SILENT_AT_END) => {}
+        }
+        close_silent.send_replace(true);
+        let (ended, ()) = stopped.await;
+        ended
+    }
+}

@@ -1,0 +1,150 @@
+//! `serve`: the service as a process.
+//!
+//! It is alive from the start and ready when the statements are prepared and the log was reached once; until then it tries
+//! again. Connections are taken from then on; what comes earlier waits in the listener's queue.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingest_api::{Admission, Limits, Service, bind, public_url};
+use kith_kafka::{KafkaConfig, KafkaLog, SetupError};
+use kith_profiles::Profiles;
+use kith_profiles::environment::Parts as Engines;
+use kith_runtime::admin::AdminServer;
+use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
+use kith_runtime::clock::{SystemClock, SystemIds};
+use kith_runtime::config::{ConfigError, Settings, table};
+use kith_runtime::credentials::{Credentials, Development};
+use kith_runtime::health::Health;
+use kith_runtime::lifecycle::{ComponentError, Exit, Lifecycle};
+use kith_runtime::metrics::Metrics;
+use kith_runtime::net;
+use kith_runtime::trace_context::TracedLog;
+use kith_scylla::{Cql, CqlConfig};
+use kith_servers::{REACH_LIMIT, compare_clocks, insist};
+use tracing::{error, info};
+
+/// What spans call the log.
+const SYSTEM: &str = "kafka";
+/// How long the last records get at the end: longer than the log takes to give one up.
+const FLUSH_LIMIT: Duration = Duration::from_secs(4);
+
+/// What is made of settings before anything is started.
+pub(crate) struct Parts {
+    credentials: Credentials,
+    limits: Limits,
+    public_url: Option<String>,
+}
+
+impl Parts {
+    pub(crate) fn from(settings: &Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
+            credentials: Credentials::load(settings, Development::Forbidden, &[])?,
+            limits: Limits::from_settings(settings)?,
+            public_url: public_url(settings)?,
+        })
+    }
+}
+
+/// Runs until told to end. An error is one of the settings.
+pub(crate) async fn run(
+    settings: &Settings,
+    cql: CqlConfig,
+    kafka: KafkaConfig,
+    parts: Parts,
+) -> Result<Exit, ConfigError> {
+    let metrics = Metrics::install();
+    let health = Health::new();
+    let mut lifecycle = Lifecycle::new(settings.get(&table::SHUTDOWN_GRACE)?, health.clone());
+    let listener = net::bind(settings, &table::LISTEN)?;
+    let admin = AdminServer::bind(settings, health.clone(), metrics)?;
+    let clock = SystemClock::new();
+    clock.report_to(health.condition("clock"));
+
+    // In the order in which they are shut down.
+    let http = lifecycle.stage("http");
+    let servers = lifecycle.stage("servers");
+    lifecycle.stage("admin").component("admin", |shutdown| admin.serve(shutdown));
+
+    let reached = match lifecycle.starting(reach(&cql, &kafka, &health)).await {
+        Ok(reached) => reached,
+        Err(exit) => return Ok(exit),
+    };
+    let (database, log) = match reached {
+        Ok(engines) => engines,
+        Err(cause) => {
+            error!(error = &*cause, "cannot start");
+            return Ok(Exit::Failed);
+        }
+    };
+    let bound = match serve_http(&database, &log, &clock, &kafka, listener, parts, &health, http.clone()) {
+        Ok(bound) => bound,
+        Err(cause) => {
+            error!(error = &*cause, "cannot start");
+            return Ok(Exit::Failed);
+        }
+    };
+    info!(address = %bound.local_address(), "serving");
+    http.component("http", move |shutdown| async move {
+        Ok(bound.serve(async move { shutdown.requested().await }).await?)
+    });
+    servers.component("log", move |shutdown| async move {
+        tokio::select! {
+            // Nothing could ever be published again.
+            failure = log.failed() => return Err(failure.into()),
+            () = shutdown.requested() => {}
+        }
+        Ok(log.flush(FLUSH_LIMIT).await?)
+    });
+    servers.component("clock", move |shutdown| async move {
+        tokio::select! {
+            () = compare_clocks(&clock, &database) => {}
+            () = shutdown.requested() => {}
+        }
+        Ok(())
+    });
+    Ok(lifecycle.run().await)
+}
+
+/// Reaches the servers, however long it takes.
+async fn reach(cql: &CqlConfig, kafka: &KafkaConfig, health: &Health) -> Result<(Cql, KafkaLog), ComponentError> {
+    let (database, log) = (health.condition("database"), health.condition("log"));
+    let connected = insist(&database, "database", || Cql::connect(cql)).await?;
+    let producer = KafkaLog::new(kafka).map_err(|error: SetupError| error)?;
+    // The first record of a producer is slow: whoever is ready has that behind it.
+    insist(&log, "log", || producer.warm(REACH_LIMIT)).await?;
+    Ok((connected, producer))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of the service, put together once")]
+fn serve_http(
+    database: &Cql,
+    log: &KafkaLog,
+    clock: &SystemClock,
+    kafka: &KafkaConfig,
+    listener: TcpListener,
+    parts: Parts,
+    health: &Health,
+    stage: kith_runtime::lifecycle::Stage,
+) -> Result<ingest_api::Bound, ComponentError> {
+    let database_breaker = Dependency::new("database", BreakerConfig::default());
+    let log_breaker = Dependency::new("log", BreakerConfig::default());
+    let traced = TracedLog::new(log.clone(), kafka.traits_topic.clone(), SYSTEM);
+    let engines = Engines {
+        database: database.clone(),
+        log: GuardedLog::new(traced, log_breaker.clone()),
+        clock: clock.clone(),
+        ids: SystemIds,
+    };
+    let service = Service {
+        profiles: Arc::new(Profiles::new(engines)),
+        credentials: parts.credentials,
+        public_url: parts.public_url,
+        admission: Admission::new(parts.limits.bounds(), database_breaker, log_breaker),
+        limits: parts.limits,
+        health: health.clone(),
+        stage,
+    };
+    Ok(bind(service, listener)?)
+}

@@ -1,0 +1,61 @@
+//! The trace and the span of a request, by OpenTelemetry's names (`engineering.md` 1, 3.5).
+//!
+//! Paths of routes only: no query, no body, and no path that was not ours.
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use kith_runtime::trace_context::{from_request, set_parent, within};
+use tracing::{Span, field, info_span};
+use tracing_actix_web::RootSpanBuilder;
+
+use crate::answer::method_label;
+
+/// Works on a request within the trace that it brings. Outermost, because entering a span makes another context the
+/// current one.
+///
+/// # Errors
+/// Those of what is inside.
+pub(crate) async fn carry<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let context = from_request(request.headers());
+    within(context, next.call(request)).await
+}
+
+/// Makes the span of a request.
+pub(crate) struct HttpSpan;
+
+impl RootSpanBuilder for HttpSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        let method = method_label(request.method());
+        let route = request.match_pattern();
+        let name = match &route {
+            Some(route) => format!("{method} {route}"),
+            None => method.to_owned(),
+        };
+        let span = info_span!(
+            "request",
+            "otel.name" = name,
+            "otel.kind" = "server",
+            "otel.status_code" = field::Empty,
+            "http.request.method" = method,
+            "http.route" = route,
+            "http.response.status_code" = field::Empty,
+            "error.type" = field::Empty,
+            "kith.resolve.outcome" = field::Empty,
+        );
+        set_parent(&span, from_request(request.headers()));
+        span
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("http.response.status_code", status.as_u16());
+    }
+}

@@ -1,0 +1,93 @@
+//! The end of the server.
+
+use std::time::{Duration, Instant};
+
+use kith_runtime::lifecycle::Exit;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{Setup, TestService, profiles};
+use crate::watched::Mode;
+use crate::wire::{head, read_to_end};
+
+/// Reads one answer of a kept connection.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.ends_with('}') {
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "closed after {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    text.to_ascii_lowercase()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_draining_kept_connections_are_answered_and_closed() {
+    let mut service = TestService::start().await;
+    let get = head("GET", &profiles(), "");
+    let mut kept = TcpStream::connect(service.address).await.unwrap();
+    kept.write_all(get.as_bytes()).await.unwrap();
+    let text = answer(&mut kept).await;
+    assert!(text.starts_with("http/1.1 200"), "{text}");
+    assert!(!text.contains("connection: close"), "{text}");
+
+    let lifecycle = service.lifecycle.take().unwrap();
+    lifecycle.stopper().stop();
+    let use_it = async {
+        while !service.health.is_draining() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        kept.write_all(get.as_bytes()).await.unwrap();
+        let text = read_to_end(&mut kept).await.to_ascii_lowercase();
+        assert!(text.starts_with("http/1.1 200"), "{text}");
+        assert!(text.contains("connection: close"), "{text}");
+        let refused = TcpStream::connect(service.address).await;
+        assert!(refused.is_err(), "something new is accepted");
+    };
+    let (exit, ()) = tokio::join!(lifecycle.run(), use_it);
+    assert_eq!(exit, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_do_not_hold_the_end_up() {
+    let mut service = TestService::start().await;
+    let mut silent = TcpStream::connect(service.address).await.unwrap();
+    silent.write_all(head("GET", &profiles(), "").as_bytes()).await.unwrap();
+    assert!(answer(&mut silent).await.starts_with("http/1.1 200"));
+    let lifecycle = service.lifecycle.take().unwrap();
+    lifecycle.stopper().stop();
+    let began = Instant::now();
+    assert_eq!(lifecycle.run().await, Exit::Clean);
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(read_to_end(&mut silent).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_under_way_are_answered_before_the_end() {
+    let mut setup = Setup::default();
+    setup.limits.request_deadline = Duration::from_secs(1);
+    let mut service = TestService::start_with(setup).await;
+    assert_eq!(service.listed().await, json!([]));
+    service.watch.set_log(Mode::Hanging);
+    let body = json!({"traits": {"Contact": {"email": "ada@example.com"}}});
+    let path = profiles();
+    let lifecycle = service.lifecycle.take().unwrap();
+    let stopper = lifecycle.stopper();
+    let create = async {
+        let create = service.post(&path, &body);
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            stopper.stop();
+        };
+        tokio::join!(create, stop).0
+    };
+    let began = Instant::now();
+    let (answered, exit) = tokio::join!(create, lifecycle.run());
+    answered.is(503, 20503);
+    // The create was given its time to end, and no more.
+    assert_eq!(exit, Exit::Clean);
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}

@@ -1,0 +1,162 @@
+//! Dependencies that are away, and more requests than can be worked on.
+
+use std::time::{Duration, Instant};
+
+use kith_runtime::breaker::BreakerConfig;
+use serde_json::{Value, json};
+
+use crate::harness::{Answered, Setup, TestService, eventually, profiles};
+use crate::watched::Mode;
+
+fn somebody() -> Value {
+    json!({"traits": {"Contact": {"email": "ada@example.com"}}})
+}
+
+/// A breaker that opens soon and stays so.
+fn latched() -> Setup {
+    Setup {
+        breaker: BreakerConfig {
+            failures_to_open: 3,
+            probe_after: (Duration::from_secs(60), Duration::from_secs(60)),
+        },
+        ..Setup::default()
+    }
+}
+
+fn quick(deadline: Duration) -> Setup {
+    let mut setup = Setup::default();
+    setup.limits.request_deadline = deadline;
+    setup
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_down_is_503_and_once_the_breaker_is_open_nothing_is_claimed() {
+    let service = TestService::start_with(latched()).await;
+    service.watch.set_log(Mode::Down);
+    for _ in 0..3 {
+        service.post(&profiles(), &somebody()).await.is(503, 20503);
+    }
+    let (written, read) = (service.watch.written(), service.watch.read());
+    for _ in 0..5 {
+        let began = Instant::now();
+        service.post(&profiles(), &somebody()).await.is(503, 20503);
+        assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
+    }
+    assert_eq!((service.watch.written(), service.watch.read()), (written, read));
+    // Reads need no log.
+    assert_eq!(service.get(&profiles()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_down_is_503_and_once_the_breaker_is_open_nothing_is_read() {
+    let service = TestService::start_with(latched()).await;
+    service.watch.set_database(Mode::Down);
+    for _ in 0..3 {
+        service.get(&profiles()).await.is(503, 20503);
+    }
+    let (written, read) = (service.watch.written(), service.watch.read());
+    let began = Instant::now();
+    service.get(&profiles()).await.is(503, 20503);
+    service.post(&profiles(), &somebody()).await.is(503, 20503);
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    assert_eq!((service.watch.written(), service.watch.read()), (written, read));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dependency_that_comes_back_is_used_again_without_a_restart() {
+    let service = TestService::start().await;
+    service.watch.set_log(Mode::Down);
+    for _ in 0..4 {
+        service.post(&profiles(), &somebody()).await.is(503, 20503);
+    }
+    service.watch.set_log(Mode::Up);
+    eventually("the log is used again", async || {
+        service.post(&profiles(), &somebody()).await.status == 202
+    })
+    .await;
+
+    service.watch.set_database(Mode::Down);
+    for _ in 0..4 {
+        service.get(&profiles()).await.is(503, 20503);
+    }
+    service.watch.set_database(Mode::Up);
+    eventually("the database is used again", async || {
+        service.get(&profiles()).await.status == 200
+    })
+    .await;
+    assert_eq!(service.listed().await.as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deadline_answers_whatever_the_drivers_wait_for() {
+    let service = TestService::start_with(quick(Duration::from_millis(300))).await;
+    assert_eq!(service.get(&profiles()).await.status, 200);
+    for (database, log) in [(Mode::Hanging, Mode::Up), (Mode::Up, Mode::Hanging)] {
+        service.watch.set_database(database);
+        service.watch.set_log(log);
+        let began = Instant::now();
+        service.post(&profiles(), &somebody()).await.is(503, 20503);
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(1), "{took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_past_the_bound_are_answered_at_once_and_write_nothing() {
+    let mut setup = quick(Duration::from_secs(2));
+    setup.limits.requests_in_flight_max = 2;
+    let service = TestService::start_with(setup).await;
+    assert_eq!(service.get(&profiles()).await.status, 200);
+    service.watch.set_database(Mode::Hanging);
+    let path = profiles();
+    let held = futures_util::future::join(service.get(&path), service.get(&path));
+    let refused = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let began = Instant::now();
+        let answers = [
+            service.get(&path).await,
+            service.post(&path, &somebody()).await,
+        ];
+        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        answers
+    };
+    let ((one, two), refused) = futures_util::future::join(held, refused).await;
+    for answered in [one, two].iter().chain(&refused) {
+        answered.is(503, 20503);
+    }
+    assert_eq!(service.watch.written(), 0);
+    service.watch.set_database(Mode::Up);
+    eventually("there is room again", async || service.get(&path).await.status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_whose_client_goes_away_is_finished() {
+    let service = TestService::start().await;
+    assert_eq!(service.get(&profiles()).await.status, 200);
+    service.watch.set_log(Mode::Hanging);
+    let request = service.request(reqwest::Method::POST, &profiles()).json(&somebody());
+    let given_up = request.timeout(Duration::from_millis(300)).send().await;
+    assert!(given_up.unwrap_err().is_timeout());
+    service.watch.set_log(Mode::Up);
+    assert_eq!(service.post(&profiles(), &somebody()).await.status, 202);
+    assert_eq!(service.listed().await.as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corrupt_data_and_panics_are_500_in_the_contracts_form() {
+    let service = TestService::start().await;
+    let internal = |answered: Answered| {
+        answered.is(500, 20500);
+        assert!(answered.header("retry-after").is_none());
+        assert!(!answered.body.to_string().contains("row 7"));
+    };
+    assert_eq!(service.get(&profiles()).await.status, 200);
+    for mode in [Mode::Corrupt, Mode::Panicking] {
+        service.watch.set_database(mode);
+        internal(service.get(&profiles()).await);
+        internal(service.post(&profiles(), &somebody()).await);
+    }
+    service.watch.set_database(Mode::Up);
+    assert_eq!(service.get(&profiles()).await.status, 200);
+    assert_eq!(service.post(&profiles(), &somebody()).await.status, 202);
+}

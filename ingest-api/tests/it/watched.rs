@@ -1,0 +1,182 @@
+//! Ports that count what is written through them, and that fail or hang on demand.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
+use kith_domain::identifier::ClaimKey;
+use kith_domain::store::StoreRecord;
+use kith_profiles::error::{PortError, PublishError};
+use kith_profiles::ports::{
+    CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, Durability, Identity,
+    Listing, NewRecord, Node, NodeRead, Order, Outcome, TraitLog,
+};
+
+/// What a dependency does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Up,
+    /// Every call fails at once.
+    Down,
+    /// No call ends.
+    Hanging,
+    /// Every call panics.
+    Panicking,
+    /// Every read finds nonsense.
+    Corrupt,
+}
+
+/// Counts and modes of a process's ports.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) reads: AtomicUsize,
+    pub(crate) writes: AtomicUsize,
+    pub(crate) records: AtomicUsize,
+    database: Mutex<Mode>,
+    log: Mutex<Mode>,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            reads: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
+            records: AtomicUsize::new(0),
+            database: Mutex::new(Mode::Up),
+            log: Mutex::new(Mode::Up),
+        })
+    }
+
+    pub(crate) fn set_database(&self, mode: Mode) {
+        *self.database.lock().unwrap() = mode;
+    }
+
+    pub(crate) fn set_log(&self, mode: Mode) {
+        *self.log.lock().unwrap() = mode;
+    }
+
+    /// Statements that write and records, so far.
+    pub(crate) fn written(&self) -> usize {
+        self.writes.load(Ordering::SeqCst) + self.records.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn read(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+}
+
+async fn meet(mode: Mode) -> Result<(), PortError> {
+    match mode {
+        Mode::Up => Ok(()),
+        Mode::Down => Err(PortError::Unavailable {
+            operation: "test",
+            cause: None,
+        }),
+        Mode::Hanging => std::future::pending().await,
+        Mode::Panicking => panic!("a panic on purpose"),
+        Mode::Corrupt => Err(PortError::Corrupt {
+            operation: "test",
+            detail: "row 7".to_owned(),
+        }),
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct WatchedDatabase<D> {
+    pub(crate) inner: D,
+    pub(crate) watch: Arc<Watch>,
+}
+
+impl<D> WatchedDatabase<D> {
+    fn reads(&self) -> impl Future<Output = Result<(), PortError>> + Send + use<D> {
+        self.watch.reads.fetch_add(1, Ordering::SeqCst);
+        meet(*self.watch.database.lock().unwrap())
+    }
+
+    fn writes(&self) -> impl Future<Output = Result<(), PortError>> + Send + use<D> {
+        self.watch.writes.fetch_add(1, Ordering::SeqCst);
+        meet(*self.watch.database.lock().unwrap())
+    }
+}
+
+impl<D: Identity> Identity for WatchedDatabase<D> {
+    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
+        self.reads().await?;
+        self.inner.claims(keys).await
+    }
+
+    async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
+        self.reads().await?;
+        self.inner.nodes(reads).await
+    }
+
+    async fn attempt(&self, statements: &[Conditional], durability: Durability) -> Vec<Outcome> {
+        match self.writes().await {
+            Ok(()) => self.inner.attempt(statements, durability).await,
+            Err(_) => vec![Outcome::Unknown; statements.len()],
+        }
+    }
+}
+
+impl<D: Cells> Cells for WatchedDatabase<D> {
+    async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
+        self.reads().await?;
+        self.inner.read(reads).await
+    }
+
+    async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
+        self.writes().await?;
+        self.inner.write(batches, durability).await
+    }
+}
+
+impl<D: Listing> Listing for WatchedDatabase<D> {
+    async fn add(&self, profile: ProfileKey, durability: Durability) -> Result<(), PortError> {
+        self.writes().await?;
+        self.inner.add(profile, durability).await
+    }
+
+    async fn page(
+        &self,
+        store: StoreId,
+        order: Order,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Vec<ProfileId>, PortError> {
+        self.reads().await?;
+        self.inner.page(store, order, after, limit).await
+    }
+}
+
+impl<D: Control> Control for WatchedDatabase<D> {
+    async fn store(&self, store: StoreId) -> Result<Option<StoreRecord>, PortError> {
+        self.reads().await?;
+        self.inner.store(store).await
+    }
+
+    async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
+        self.writes().await?;
+        self.inner.create_store(record).await
+    }
+
+    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
+        self.reads().await?;
+        self.inner.stores_of(account).await
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct WatchedLog<L> {
+    pub(crate) inner: L,
+    pub(crate) watch: Arc<Watch>,
+}
+
+impl<L: TraitLog> TraitLog for WatchedLog<L> {
+    async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
+        self.watch.records.fetch_add(1, Ordering::SeqCst);
+        let mode = *self.watch.log.lock().unwrap();
+        meet(mode).await.map_err(|_| PublishError::Unavailable(None))?;
+        self.inner.publish(record).await
+    }
+}

@@ -1,0 +1,406 @@
+//! Typed ids and their text form.
+//!
+//! An id of the API is a TypeID: a prefix and a UUID as 26 characters of Crockford base32 (`memory-api.md` 1). It is
+//! parsed once, at the edge; inside, ids are 16 bytes that sort by age.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::time::Micros;
+
+/// Crockford's base32 in lower case, without `i l o u`.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// Characters of a suffix: 26 times 5 bits hold 128, the first character only 3 of its 5.
+const SUFFIX_LEN: usize = 26;
+
+/// Why a text is not an id of the kind that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text does not match the published pattern of this kind of id: a bad request.
+    #[error("malformed id")]
+    Malformed,
+    /// The text matches the pattern, but no id of ours can read like this: it names nothing. The published pattern is
+    /// wider than the alphabet, and admits a prefix that is never minted here.
+    #[error("no such id")]
+    Unknown,
+}
+
+fn encode(uuid: Uuid) -> [u8; SUFFIX_LEN] {
+    let mut rest = uuid.as_u128();
+    let mut text = [b'0'; SUFFIX_LEN];
+    for slot in text.iter_mut().rev() {
+        *slot = ALPHABET[(rest & 0x1f) as usize];
+        rest >>= 5;
+    }
+    text
+}
+
+fn decode(suffix: &str) -> Result<Uuid, IdError> {
+    let bytes = suffix.as_bytes();
+    let pattern = bytes.len() == SUFFIX_LEN
+        && matches!(bytes[0], b'0'..=b'7')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+    if !pattern {
+        return Err(IdError::Malformed);
+    }
+    let mut value: u128 = 0;
+    for byte in bytes {
+        let digit = ALPHABET
+            .iter()
+            .position(|a| a == byte)
+            .ok_or(IdError::Unknown)?;
+        value = (value << 5) | digit as u128;
+    }
+    Ok(Uuid::from_u128(value))
+}
+
+/// Serialises an id as its text.
+macro_rules! as_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// Defines an id of the API: a UUID that is written with a prefix.
+macro_rules! resource_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal $(, unminted $other:literal)*) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The prefix of the text form.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Takes a UUID for an id of this kind.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID inside.
+            #[must_use]
+            pub const fn as_uuid(&self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                if let Some(suffix) = text.strip_prefix($prefix) {
+                    return decode(suffix).map(Self);
+                }
+                $(
+                    if let Some(suffix) = text.strip_prefix($other) {
+                        return decode(suffix).and(Err(IdError::Unknown));
+                    }
+                )*
+                Err(IdError::Malformed)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let suffix = encode(self.0);
+                f.write_str($prefix)?;
+                f.write_str(std::str::from_utf8(&suffix).map_err(|_| fmt::Error)?)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        as_text! { $name }
+    };
+}
+
+resource_id! {
+    /// A store: the unit of tenancy. Nothing crosses a store.
+    StoreId, "mem_store_", unminted "mem_service_"
+}
+resource_id! {
+    /// A profile. Ids are UUIDv7, so they sort by age, and the smallest of a set is its earliest profile.
+    ProfileId, "mem_profile_"
+}
+resource_id! {
+    /// An operation of the control plane.
+    OperationId, "mem_operation_"
+}
+
+impl ProfileId {
+    /// When the profile was created: the millisecond that its id carries.
+    #[must_use]
+    pub const fn created_at(&self) -> Micros {
+        let millis = self.0.as_u128() >> 80;
+        // 48 bits of milliseconds fit an i64 of microseconds with room to spare.
+        Micros::from_micros(millis as i64 * 1_000)
+    }
+}
+
+/// Defines an internal id: a UUID that is fresh in every statement that writes it.
+macro_rules! internal_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Takes a UUID for an id of this kind.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID inside.
+            #[must_use]
+            pub const fn as_uuid(&self) -> Uuid {
+                self.0
+            }
+        }
+
+        /// 36 characters, lower case.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0.as_hyphenated())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            /// Takes the form that is written, and no other: what is stored or sent has one spelling.
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let id = Uuid::try_parse(text).map_err(|_| IdError::Malformed)?;
+                let mut canonical = Uuid::encode_buffer();
+                if *id.as_hyphenated().encode_lower(&mut canonical) == *text {
+                    Ok(Self(id))
+                } else {
+                    Err(IdError::Malformed)
+                }
+            }
+        }
+
+        as_text! { $name }
+    };
+}
+
+internal_id! {
+    /// Names one taking (or release) of a claim. Fresh each time, so that no value ever comes back.
+    ClaimId
+}
+internal_id! {
+    /// Names one pointer of a child at a parent. Fresh each time.
+    LinkToken
+}
+internal_id! {
+    /// Names one deletion of a profile.
+    DeleteId
+}
+internal_id! {
+    /// Names one trait definition. New each time a name is created, so that re-creating a name never shows old values.
+    DefinitionId
+}
+
+/// Names one request, in answers (`Twilio-Request-Id`), logs and evidence: `RQ` and 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// Takes a UUID for a request id.
+    #[must_use]
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// The UUID inside.
+    #[must_use]
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RQ{}", self.0.as_simple())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let hex = text.strip_prefix("RQ").filter(|hex| hex.len() == 32);
+        hex.and_then(|hex| Uuid::try_parse(hex).ok())
+            .map(Self)
+            .ok_or(IdError::Malformed)
+    }
+}
+
+as_text! { RequestId }
+
+/// The account that credentials name: `AC` and 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AccountSid(String);
+
+impl AccountSid {
+    /// The text form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AccountSid {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let hex = text.strip_prefix("AC").ok_or(IdError::Malformed)?;
+        if hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(Self(text))
+        } else {
+            Err(IdError::Malformed)
+        }
+    }
+}
+
+impl FromStr for AccountSid {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<AccountSid> for String {
+    fn from(sid: AccountSid) -> Self {
+        sid.0
+    }
+}
+
+impl fmt::Display for AccountSid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a profile lives: its store and its id. The partition key of a node and of its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProfileKey {
+    /// The store.
+    pub store: StoreId,
+    /// The profile.
+    pub profile: ProfileId,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_development_store_is_all_zero() {
+        let store: StoreId = "mem_store_00000000000000000000000000".parse().unwrap();
+        assert_eq!(store, StoreId::from_uuid(Uuid::nil()));
+    }
+
+    #[test]
+    fn another_kind_of_id_is_malformed() {
+        let text = ProfileId::from_uuid(Uuid::now_v7()).to_string();
+        assert_eq!(text.parse::<StoreId>(), Err(IdError::Malformed));
+    }
+
+    #[test]
+    fn letters_outside_the_alphabet_name_nothing() {
+        let text = "mem_profile_0000000000000000000000000u";
+        assert_eq!(text.parse::<ProfileId>(), Err(IdError::Unknown));
+    }
+
+    #[test]
+    fn the_service_prefix_is_well_formed_and_names_nothing() {
+        let text = "mem_service_00000000000000000000000000";
+        assert_eq!(text.parse::<StoreId>(), Err(IdError::Unknown));
+    }
+
+    #[test]
+    fn texts_outside_the_pattern_are_malformed() {
+        for text in [
+            "",
+            "mem_profile_",
+            "mem_profile_8zzzzzzzzzzzzzzzzzzzzzzzzz",
+            "mem_profile_0000000000000000000000000",
+            "mem_profile_000000000000000000000000000",
+            "mem_profile_0000000000000000000000000A",
+            "mem_profile_0000000000000000000000000é",
+            "MEM_PROFILE_00000000000000000000000000",
+        ] {
+            assert_eq!(text.parse::<ProfileId>(), Err(IdError::Malformed), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_id_are_one_to_one(value: u128) {
+            let id = ProfileId::from_uuid(Uuid::from_u128(value));
+            prop_assert_eq!(id.to_string().parse::<ProfileId>(), Ok(id));
+        }
+
+        #[test]
+        fn the_codec_agrees_with_another_implementation(value: u128) {
+            use mti::prelude::*;
+            let uuid = Uuid::from_u128(value);
+            let other = MagicTypeId::new(
+                TypeIdPrefix::try_from("mem_profile").unwrap(),
+                TypeIdSuffix::from(uuid),
+            );
+            prop_assert_eq!(ProfileId::from_uuid(uuid).to_string(), other.to_string());
+        }
+
+        #[test]
+        fn text_sorts_like_ids(a: u128, b: u128) {
+            let (a, b) = (ProfileId::from_uuid(Uuid::from_u128(a)), ProfileId::from_uuid(Uuid::from_u128(b)));
+            prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+        }
+
+        #[test]
+        fn an_id_knows_its_millisecond(millis in 0u64..=0xffff_ffff_ffff, rest: u128) {
+            let value = (u128::from(millis) << 80) | (rest >> 48);
+            let id = ProfileId::from_uuid(Uuid::from_u128(value));
+            prop_assert_eq!(id.created_at().as_micros(), i64::try_from(millis).unwrap() * 1_000);
+        }
+    }
+}

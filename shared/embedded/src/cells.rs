@@ -1,0 +1,275 @@
+//! The cells port: plain rows of a profile, and its listing.
+
+use std::ops::Bound;
+
+use kith_domain::id::{ProfileId, ProfileKey, StoreId};
+use kith_domain::traits::{CellBytes, TraitCell};
+use kith_profiles::error::PortError;
+use kith_profiles::ports::{
+    CellBatch, CellRead, CellRows, CellWrite, Cells, Durability, IdentRow, LinkRow, Listing, Order,
+    Select,
+};
+
+use crate::database::View;
+use crate::engine::{Embedded, Unanswered};
+use crate::error::ReadError;
+use crate::group::Group;
+use crate::layout::key::{CellKind, CellName};
+use crate::layout::row::{IdentCell, LinkCell, Row, TimeCell, ValueCell};
+use crate::layout::{CorruptRow, Space, key};
+use crate::merge;
+use crate::telemetry::statement;
+
+impl Cells for Embedded {
+    async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
+        statement!("read", "cells").run(|| {
+            self.check("read cells")?;
+            let view = self.view();
+            reads
+                .iter()
+                .map(|read| rows(&view, read))
+                .collect::<Result<_, _>>()
+                .map_err(|error| error.port("read cells"))
+        })
+    }
+
+    async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let bytes = batches.iter().flat_map(|b| &b.writes).map(size_of).sum();
+        let batches = batches.to_vec();
+        statement!("write", "cells")
+            .wait(async {
+                self.submit(durability, bytes, move |group| {
+                    batches
+                        .into_iter()
+                        .try_for_each(|batch| write_batch(group, batch))
+                })
+                .await
+                .map_err(|error| error.port("write cells"))?
+                .map_err(|error| error.port("write cells"))
+            })
+            .await
+    }
+}
+
+impl Listing for Embedded {
+    async fn add(&self, profile: ProfileKey, durability: Durability) -> Result<(), PortError> {
+        statement!("write", "listing")
+            .wait(async {
+                self.submit(durability, 32, move |group| {
+                    group
+                        .staged
+                        .put(Space::Listing, key::listing(&profile), [0u8; 0]);
+                })
+                .await
+                .map_err(|error: Unanswered| error.port("write listing"))
+            })
+            .await
+    }
+
+    async fn page(
+        &self,
+        store: StoreId,
+        order: Order,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Vec<ProfileId>, PortError> {
+        statement!("read", "listing").run(|| {
+            self.check("read listing")?;
+            let (first, last) = key::listing_of(store);
+            let after =
+                after.map(|profile| Bound::Excluded(key::listing(&ProfileKey { store, profile })));
+            let (first, last) = (Bound::Included(first), Bound::Included(last));
+            let range = match order {
+                Order::Ascending => (after.unwrap_or(first), last),
+                Order::Descending => (first, after.unwrap_or(last)),
+            };
+            let rows = self.view().range(Space::Listing, range);
+            let profile = |row: Result<(fjall::Slice, fjall::Slice), ReadError>| {
+                let (name, _) = row?;
+                key::profile_of(&name).map_err(ReadError::row(Space::Listing))
+            };
+            match order {
+                Order::Ascending => rows.take(limit).map(profile).collect::<Result<_, _>>(),
+                Order::Descending => rows.rev().take(limit).map(profile).collect(),
+            }
+            .map_err(|error| error.port("read listing"))
+        })
+    }
+}
+
+/// The rows that one read selects. What several selections name comes once.
+fn rows(view: &View, read: &CellRead) -> Result<CellRows, ReadError> {
+    let mut rows = CellRows::default();
+    let at = &read.at;
+    for select in &read.select {
+        match select {
+            Select::Clock => scan(view, &mut rows, key::cells_of(at, CellKind::Clock))?,
+            Select::Root => scan(view, &mut rows, key::cells_of(at, CellKind::Root))?,
+            Select::Idents => scan(view, &mut rows, key::cells_of(at, CellKind::Ident))?,
+            Select::Traits => scan(view, &mut rows, key::cells_of(at, CellKind::Trait))?,
+            Select::LinksAndMembers => {
+                scan(view, &mut rows, key::cells_of(at, CellKind::Link))?;
+                scan(view, &mut rows, key::cells_of(at, CellKind::Member))?;
+            }
+            Select::Link(child, token) => {
+                if !read.select.contains(&Select::LinksAndMembers) {
+                    get(view, &mut rows, &key::link(at, *child, *token))?;
+                }
+            }
+            Select::Ident(id_type, value, claim) => {
+                // Too long for a key: it was never written.
+                if !read.select.contains(&Select::Idents)
+                    && let Some(name) = key::ident(at, id_type, value, *claim)
+                {
+                    get(view, &mut rows, &name)?;
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn get(view: &View, rows: &mut CellRows, name: &[u8]) -> Result<(), ReadError> {
+    if let Some(value) = view.get(Space::Cells, name)? {
+        take(rows, name, &value).map_err(ReadError::row(Space::Cells))?;
+    }
+    Ok(())
+}
+
+fn scan(view: &View, rows: &mut CellRows, prefix: Vec<u8>) -> Result<(), ReadError> {
+    for row in view.prefix(Space::Cells, &prefix) {
+        let (name, value) = row?;
+        take(rows, &name, &value).map_err(ReadError::row(Space::Cells))?;
+    }
+    Ok(())
+}
+
+/// Puts a row where its key says.
+fn take(rows: &mut CellRows, name: &[u8], value: &[u8]) -> Result<(), CorruptRow> {
+    match key::cell(name)? {
+        CellName::Clock => rows.clock = Some(TimeCell::decode(value)?.0),
+        CellName::Root => {
+            let ancestor = uuid::Uuid::from_slice(&ValueCell::decode(value)?.value);
+            rows.root = Some(ProfileId::from_uuid(ancestor.map_err(|_| CorruptRow)?));
+        }
+        CellName::Ident(id_type, value_of, claim) => {
+            let cell = IdentCell::decode(value)?;
+            // Without it the row is the trace of a removal.
+            if let Some((_, added_at)) = cell.added {
+                rows.idents.push(IdentRow {
+                    id_type,
+                    value: value_of,
+                    claim,
+                    added_at,
+                    settled: cell.settled.is_some(),
+                });
+            }
+        }
+        CellName::Link(child, token) => {
+            let settled = LinkCell::decode(value)?.settled;
+            let row = LinkRow {
+                child,
+                token,
+                settled,
+            };
+            if !rows.links.contains(&row) {
+                rows.links.push(row);
+            }
+        }
+        CellName::Member(profile) => rows.members.push(profile),
+        CellName::Trait(definition) => {
+            let ValueCell { time, value } = ValueCell::decode(value)?;
+            rows.traits.push(TraitCell {
+                definition,
+                value: CellBytes::from_stored(value),
+                time,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Why a batch was not written as a whole.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("an identifier is too long for a key")]
+    TooLong,
+}
+
+impl WriteError {
+    fn port(self, operation: &'static str) -> PortError {
+        match self {
+            Self::Read(error) => error.port(operation),
+            Self::TooLong => PortError::Corrupt {
+                operation,
+                detail: self.to_string(),
+            },
+        }
+    }
+}
+
+/// Stages a batch, each cell as it meets what is there.
+fn write_batch(group: &mut Group<'_>, batch: CellBatch) -> Result<(), WriteError> {
+    let CellBatch { at, time, writes } = batch;
+    let rows = &mut group.staged;
+    for write in writes {
+        let space = Space::Cells;
+        match write {
+            CellWrite::Clock => {
+                let name = key::cells_of(&at, CellKind::Clock);
+                let row = merge::time(rows.row(space, &name)?, time);
+                rows.put_row(space, name, &row);
+            }
+            CellWrite::Member(profile) => {
+                let name = key::member(&at, profile);
+                let row = merge::time(rows.row(space, &name)?, time);
+                rows.put_row(space, name, &row);
+            }
+            CellWrite::Root(ancestor) => {
+                let name = key::cells_of(&at, CellKind::Root);
+                let value = ancestor.as_uuid().as_bytes().to_vec();
+                let row = merge::value(rows.row(space, &name)?, time, value);
+                rows.put_row(space, name, &row);
+            }
+            CellWrite::Trait(definition, bytes) => {
+                let name = key::trait_cell(&at, definition);
+                let value = bytes.as_slice().to_vec();
+                let row = merge::value(rows.row(space, &name)?, time, value);
+                rows.put_row(space, name, &row);
+            }
+            CellWrite::Link(link) => {
+                let name = key::link(&at, link.child, link.token);
+                let row = merge::link(rows.row(space, &name)?, time, link.settled);
+                rows.put_row(space, name, &row);
+            }
+            CellWrite::Ident(ident) => {
+                let name = key::ident(&at, &ident.id_type, &ident.value, ident.claim)
+                    .ok_or(WriteError::TooLong)?;
+                let before = rows.row(space, &name)?;
+                let row = merge::ident(before, time, ident.added_at, ident.settled);
+                rows.put_row(space, name, &row);
+            }
+            CellWrite::ForgetIdent(id_type, value, claim) => {
+                let name = key::ident(&at, &id_type, &value, claim).ok_or(WriteError::TooLong)?;
+                let row = merge::forget(rows.row(space, &name)?, time);
+                rows.put_row(space, name, &row);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a write holds on to while it waits, roughly.
+fn size_of(write: &CellWrite) -> usize {
+    128 + match write {
+        CellWrite::Ident(row) => row.value.expose().len(),
+        CellWrite::ForgetIdent(_, value, _) => value.expose().len(),
+        CellWrite::Trait(_, bytes) => bytes.as_slice().len(),
+        CellWrite::Clock | CellWrite::Link(_) | CellWrite::Member(_) | CellWrite::Root(_) => 0,
+    }
+}

@@ -1,0 +1,78 @@
+//! The control port: stores with their settings and trait groups.
+
+use kith_domain::id::{AccountSid, StoreId};
+use kith_domain::store::StoreRecord;
+use kith_profiles::error::PortError;
+use kith_profiles::ports::{Control, Created, Durability};
+
+use crate::engine::Embedded;
+use crate::error::ReadError;
+use crate::group::Group;
+use crate::layout::{Space, key};
+use crate::telemetry::statement;
+
+impl Control for Embedded {
+    async fn store(&self, store: StoreId) -> Result<Option<StoreRecord>, PortError> {
+        statement!("read", "control").run(|| {
+            self.check("read control")?;
+            self.view()
+                .get(Space::Control, &key::store(store))
+                .map_err(|error| error.port("read control"))?
+                .map(|bytes| {
+                    serde_json::from_slice(&bytes).map_err(|_| PortError::Corrupt {
+                        operation: "read control",
+                        detail: format!("record of {store}"),
+                    })
+                })
+                .transpose()
+        })
+    }
+
+    async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
+        let (id, account) = (record.id, record.account.clone());
+        let json = serde_json::to_vec(record)
+            .map_err(|error| PortError::unavailable("create store", error))?;
+        statement!("attempt", "control")
+            .wait(async {
+                let bytes = json.len();
+                self.submit(Durability::Durable, bytes, move |group| {
+                    create(group, id, &account, json)
+                })
+                .await
+                .map_err(|error| error.port("create store"))?
+                .map_err(|error| error.port("create store"))
+            })
+            .await
+    }
+
+    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
+        statement!("read", "control").run(|| {
+            self.check("read control")?;
+            // Ids of stores sort by age, and so do the keys.
+            self.view()
+                .prefix(Space::Control, &key::account_stores(account))
+                .map(|row| {
+                    let (name, _) = row?;
+                    key::store_of_account(&name, account).map_err(ReadError::row(Space::Control))
+                })
+                .collect::<Result<_, ReadError>>()
+                .map_err(|error| error.port("read control"))
+        })
+    }
+}
+
+/// Stages a store that is not there. Both rows are of one commit, so a store that is there is in its account, too.
+fn create(
+    group: &mut Group<'_>,
+    id: StoreId,
+    account: &AccountSid,
+    json: Vec<u8>,
+) -> Result<Created, ReadError> {
+    let rows = &mut group.staged;
+    if rows.get(Space::Control, &key::store(id))?.is_some() {
+        return Ok(Created::Already);
+    }
+    rows.put(Space::Control, key::store(id), json);
+    rows.put(Space::Control, key::account_store(account, id), [0u8; 0]);
+    Ok(Created::Now)
+}

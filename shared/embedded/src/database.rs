@@ -1,0 +1,177 @@
+//! fjall, as this crate uses it: eight keyspaces, one writer, readers of whole commits.
+
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Slice, Snapshot,
+};
+
+use crate::error::ReadError;
+use crate::layout::Space;
+use crate::layout::row::Row;
+
+/// fjall's own least. Journals are replayed at start, so the bound is one on the time to start, too.
+const JOURNALS_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The open database.
+pub(crate) struct Store {
+    db: Database,
+    spaces: Spaces,
+    /// What readers see: the state after the last whole commit. fjall's own "latest" can, for the moment in which a flush
+    /// ends beside a commit, show half a batch; a snapshot that the leader takes between commits cannot.
+    view: RwLock<View>,
+}
+
+type Spaces = Arc<[Keyspace; Space::COUNT]>;
+
+/// A state of the database between two commits. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct View {
+    snapshot: Arc<Snapshot>,
+    spaces: Spaces,
+}
+
+impl Store {
+    /// Makes an empty database. The order of the keyspaces gives them their ids (`Space::id`).
+    pub(crate) fn create(dir: &Path) -> fjall::Result<()> {
+        let db = builder(dir, JOURNALS_BYTES / 8).open()?;
+        for space in Space::ALL {
+            keyspace(&db, space)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a database that has passed the check.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> fjall::Result<Self> {
+        let db = builder(dir, cache_bytes).open()?;
+        let mut spaces = Vec::with_capacity(Space::COUNT);
+        for space in Space::ALL {
+            let keyspace = keyspace(&db, space)?;
+            if keyspace.id() != space.id() {
+                return Err(fjall::Error::Unrecoverable);
+            }
+            spaces.push(keyspace);
+        }
+        let spaces: Box<[Keyspace; Space::COUNT]> = spaces
+            .into_boxed_slice()
+            .try_into()
+            .map_err(|_| fjall::Error::Unrecoverable)?;
+        let spaces = Arc::from(spaces);
+        let view = RwLock::new(View {
+            snapshot: Arc::new(db.snapshot()),
+            spaces: Arc::clone(&spaces),
+        });
+        Ok(Self { db, spaces, view })
+    }
+
+    /// What readers see now.
+    pub(crate) fn view(&self) -> View {
+        self.view
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Shows readers the commit that was just made. Between commits only, so for the leader only.
+    pub(crate) fn publish(&self) {
+        let view = View {
+            snapshot: Arc::new(self.db.snapshot()),
+            spaces: Arc::clone(&self.spaces),
+        };
+        let before = std::mem::replace(
+            &mut *self.view.write().unwrap_or_else(PoisonError::into_inner),
+            view,
+        );
+        // Outside the lock: the last holder of a snapshot may tidy up.
+        drop(before);
+    }
+
+    /// A row as it is now, for the leader, who alone writes.
+    pub(crate) fn latest(&self, space: Space, key: &[u8]) -> fjall::Result<Option<Slice>> {
+        self.spaces[space.index()].get(key)
+    }
+
+    /// A batch to be filled and committed.
+    pub(crate) fn batch(&self, items: usize) -> fjall::OwnedWriteBatch {
+        // `Buffer`: a commit has been handed to the system when it returns, so it survives the process.
+        fjall::OwnedWriteBatch::with_capacity(self.db.clone(), items)
+            .durability(Some(fjall::PersistMode::Buffer))
+    }
+
+    /// The keyspace behind a space.
+    pub(crate) fn keyspace(&self, space: Space) -> &Keyspace {
+        &self.spaces[space.index()]
+    }
+
+    /// fjall's next sequence number (`seal`).
+    pub(crate) fn next_number(&self) -> u64 {
+        self.db.seqno()
+    }
+
+    /// Says whether fjall still works; its background threads fail in silence otherwise.
+    pub(crate) fn check_health(&self) -> fjall::Result<()> {
+        self.db.persist(fjall::PersistMode::Buffer)
+    }
+}
+
+impl View {
+    /// A row.
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, ReadError> {
+        Ok(self.snapshot.get(&self.spaces[space.index()], key)?)
+    }
+
+    /// A decoded row.
+    pub(crate) fn row<R: Row>(&self, space: Space, key: &[u8]) -> Result<Option<R>, ReadError> {
+        self.get(space, key)?
+            .map(|bytes| R::decode(&bytes))
+            .transpose()
+            .map_err(ReadError::row(space))
+    }
+
+    /// All rows whose keys start like this, in order.
+    pub(crate) fn prefix(&self, space: Space, prefix: &[u8]) -> Rows {
+        Rows(self.snapshot.prefix(&self.spaces[space.index()], prefix))
+    }
+
+    /// All rows of a range, in order.
+    pub(crate) fn range(&self, space: Space, range: impl RangeBounds<Vec<u8>>) -> Rows {
+        Rows(self.snapshot.range(&self.spaces[space.index()], range))
+    }
+}
+
+/// Rows, each with its key, from either end.
+pub(crate) struct Rows(fjall::Iter);
+
+impl Iterator for Rows {
+    type Item = Result<(Slice, Slice), ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|row| Ok(row.into_inner()?))
+    }
+}
+
+impl DoubleEndedIterator for Rows {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|row| Ok(row.into_inner()?))
+    }
+}
+
+fn builder(dir: &Path, cache_bytes: u64) -> fjall::DatabaseBuilder<Database> {
+    Database::builder(dir)
+        .cache_size(cache_bytes)
+        .max_journaling_size(JOURNALS_BYTES)
+        // The check at start reads journals without decompressing anything.
+        .journal_compression(CompressionType::None)
+        // With two, fjall keeps one of them free for flushes by having it hand a compaction back to the queue, and take it again,
+        // for as long as the other one compacts: a whole core, on a machine that may have two. Measured: a fifth less work with
+        // one, and no more waiting.
+        .worker_threads(1)
+}
+
+fn keyspace(db: &Database, space: Space) -> fjall::Result<Keyspace> {
+    db.keyspace(space.name(), || {
+        KeyspaceCreateOptions::default().max_memtable_size(space.memtable_bytes())
+    })
+}

@@ -1,0 +1,258 @@
+//! The engine: the handle that everybody clones, and the way of a write to the leader and back.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use kith_profiles::error::PortError;
+use kith_profiles::ports::Durability;
+use tokio::sync::{oneshot, watch};
+
+use crate::database::{Store, View};
+use crate::error::{Closed, Failure, FailureCell, OpenError, Overloaded};
+use crate::group::Group;
+use crate::inject::{Faults, Injection};
+use crate::log::EmbeddedLog;
+use crate::log::groups::Groups;
+use crate::log::state::Heads;
+use crate::options::Options;
+use crate::queue::{Answer, Job, Queue, Refusal};
+use crate::seal::Tip;
+
+/// An open embedded engine: identity, cells, listing and control, and by [`Embedded::log`] the trait log.
+///
+/// Cheap to clone. The last clone to go (logs and sources count) closes the engine; [`Embedded::close`] does so in order and says
+/// whether all went well.
+#[derive(Clone)]
+pub struct Embedded {
+    pub(crate) engine: Arc<Engine>,
+}
+
+/// What the threads and the handles share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) failure: Arc<FailureCell>,
+    pub(crate) faults: Faults,
+    pub(crate) groups: Groups,
+    pub(crate) heads: Arc<Heads>,
+    pub(crate) options: Options,
+    /// Where the database stands: written by the leader, read by the syncer.
+    pub(crate) tip: Mutex<Tip>,
+    pub(crate) counters: Counters,
+    /// When the leader began what it does, in milliseconds since the engine opened, plus one; 0 while it waits.
+    pub(crate) busy_since: AtomicU64,
+    pub(crate) opened: std::time::Instant,
+    /// Set when both threads have ended.
+    pub(crate) stopped: watch::Sender<bool>,
+    /// The directory's lock, which goes with the last thread and handle.
+    #[expect(dead_code, reason = "held, not read")]
+    pub(crate) lock: std::fs::File,
+}
+
+/// What happened since the engine opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) jobs: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+}
+
+/// Numbers since the engine opened, for tests and for whoever wants to see how writes share their costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Writes done.
+    pub jobs: u64,
+    /// Commits they shared.
+    pub commits: u64,
+    /// Syncs of the journal that durable ones shared.
+    pub syncs: u64,
+}
+
+pub(crate) struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Embedded {
+    /// Opens the engine in a directory, making it if there is nothing. Blocks: for some milliseconds when empty, and for the
+    /// replay of the journal and the check of the files otherwise.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says which file and what can be done. Nothing was changed then.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        crate::open::open(options)
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, threads: Vec<JoinHandle<()>>) -> Self {
+        Self {
+            engine: Arc::new(Engine {
+                shared,
+                threads: Mutex::new(threads),
+            }),
+        }
+    }
+
+    /// The trait log of the same database.
+    #[must_use]
+    pub fn log(&self) -> EmbeddedLog {
+        EmbeddedLog::new(self.clone())
+    }
+
+    /// Ends when the engine has failed for good; never, if it does not. The process must end then: nothing is answered any more
+    /// but `Fatal`.
+    pub fn failed(&self) -> impl Future<Output = Failure> + Send + 'static {
+        // Only this: whoever waits for a failure must not keep the directory from being closed.
+        let failure = Arc::clone(&self.engine.shared.failure);
+        async move { failure.wait().await }
+    }
+
+    /// Plans a fault.
+    pub fn inject(&self, injection: Injection) {
+        self.engine.shared.faults.add(injection);
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let counters = &self.engine.shared.counters;
+        Statistics {
+            jobs: counters.jobs.load(Ordering::Relaxed),
+            commits: counters.commits.load(Ordering::Relaxed),
+            syncs: counters.syncs.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        self.engine.shared.options.dir.clone()
+    }
+
+    /// Does what waits, puts everything on disk, and stops. Later calls are refused as unavailable; reads go on for as long
+    /// as there are handles. The directory is free for another process once the last handle is gone.
+    ///
+    /// # Errors
+    /// [`PortError::Fatal`] if the engine has failed: what was acknowledged as durable is safe even so.
+    pub async fn close(&self) -> Result<(), PortError> {
+        let shared = &self.engine.shared;
+        shared.queue.close();
+        let mut stopped = shared.stopped.subscribe();
+        tokio::select! {
+            biased;
+            failure = shared.failure.wait() => Err(PortError::fatal("close", failure)),
+            // The sender lives in `shared`.
+            _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
+        }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.engine.shared.store.view()
+    }
+
+    /// Fails if the engine has failed, so that a process on its way out does not look healthy to readers.
+    pub(crate) fn check(&self, operation: &'static str) -> Result<(), PortError> {
+        self.engine
+            .shared
+            .failure
+            .port(operation)
+            .map_or(Ok(()), Err)
+    }
+
+    /// Has the leader do something, and waits until it is as durable as asked.
+    pub(crate) async fn submit<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        bytes: usize,
+        work: impl FnOnce(&mut Group<'_>) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let (sender, answer) = oneshot::channel();
+        self.push(durability, bytes, move |group| {
+            let result = work(group);
+            Box::new(move || {
+                // Nobody waits any more if this fails, which changes nothing of what was done.
+                drop(sender.send(result));
+            })
+        })?;
+        answer.await.map_err(|_| {
+            let failure = self.engine.shared.failure.get().cloned();
+            Unanswered::Failed(failure.unwrap_or(Failure::plain("the leader ended")))
+        })
+    }
+
+    /// Has the leader do something, and does not wait.
+    pub(crate) fn push(
+        &self,
+        durability: Durability,
+        bytes: usize,
+        work: impl FnOnce(&mut Group<'_>) -> Answer + Send + 'static,
+    ) -> Result<(), Unanswered> {
+        let shared = &self.engine.shared;
+        let job = Job {
+            durability,
+            bytes,
+            work: Box::new(work),
+        };
+        shared.queue.push(job).map_err(|refusal| {
+            if let Some(failure) = shared.failure.get() {
+                return Unanswered::Failed(failure.clone());
+            }
+            match refusal {
+                Refusal::Full => Unanswered::Full,
+                Refusal::Closed => Unanswered::Closed,
+            }
+        })
+    }
+}
+
+/// Why a write has no answer of its own.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// It was not taken: the queue is full.
+    Full,
+    /// It was not taken: the engine is closed.
+    Closed,
+    /// The engine failed; it may have been done.
+    Failed(Failure),
+}
+
+impl Unanswered {
+    pub(crate) fn port(self, operation: &'static str) -> PortError {
+        match self {
+            Self::Full => PortError::unavailable(operation, Overloaded),
+            Self::Closed => PortError::unavailable(operation, Closed),
+            Self::Failed(failure) => PortError::fatal(operation, failure),
+        }
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded")
+            .field("dir", &self.engine.shared.options.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        if self.shared.failure.get().is_some() {
+            // The leader may hang in a storage engine that is broken; the process is about to end, and must be able to.
+            return;
+        }
+        let threads = std::mem::take(
+            self.threads
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for thread in threads {
+            // A thread that panicked has noted its failure.
+            drop(thread.join());
+        }
+    }
+}

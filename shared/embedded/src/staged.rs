@@ -1,0 +1,105 @@
+//! The writes of one group before they are committed, and the state as it will be after them.
+//!
+//! Statements of a group run one after another, each on what the ones before it left: that is what makes each of them
+//! atomic. Every key is written once in the end, whatever happened to it on the way.
+
+use std::collections::BTreeMap;
+
+use fjall::Slice;
+
+use crate::database::Store;
+use crate::error::ReadError;
+use crate::layout::row::Row;
+use crate::layout::{Space, key};
+use crate::seal::{Checksum, bit};
+
+/// Writes by keyspace and key; `None` removes.
+pub(crate) struct Staged<'a> {
+    store: &'a Store,
+    writes: [BTreeMap<Vec<u8>, Option<Slice>>; Space::COUNT],
+}
+
+impl<'a> Staged<'a> {
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            writes: Default::default(),
+        }
+    }
+
+    /// A row as it is after the writes so far.
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, ReadError> {
+        if let Some(staged) = self.writes[space.index()].get(key) {
+            return Ok(staged.clone());
+        }
+        Ok(self.store.latest(space, key)?)
+    }
+
+    /// A decoded row.
+    pub(crate) fn row<R: Row>(&self, space: Space, key: &[u8]) -> Result<Option<R>, ReadError> {
+        self.get(space, key)?
+            .map(|bytes| R::decode(&bytes))
+            .transpose()
+            .map_err(ReadError::row(space))
+    }
+
+    /// Writes a row.
+    pub(crate) fn put(&mut self, space: Space, key: Vec<u8>, value: impl Into<Slice>) {
+        self.writes[space.index()].insert(key, Some(value.into()));
+    }
+
+    /// Writes a row from its fields.
+    pub(crate) fn put_row(&mut self, space: Space, key: Vec<u8>, row: &impl Row) {
+        self.put(space, key, row.encode());
+    }
+
+    /// Removes a row.
+    pub(crate) fn remove(&mut self, space: Space, key: Vec<u8>) {
+        self.writes[space.index()].insert(key, None);
+    }
+
+    /// The batch; `None` if there is nothing to commit.
+    pub(crate) fn prepare(mut self) -> Option<Prepared> {
+        let count: usize = self.writes.iter().map(BTreeMap::len).sum();
+        if count == 0 {
+            return None;
+        }
+        let mut batch = self.store.batch(count + Space::COUNT);
+        let mut checksum = Checksum::default();
+        let mut touched = 0;
+        for space in Space::ALL {
+            let mut writes = std::mem::take(&mut self.writes[space.index()]);
+            if writes.is_empty() {
+                continue;
+            }
+            touched |= bit(space);
+            // Compaction forgets removals at the last level, and with them the highest number of the tables, against which
+            // floors are held (`seal`). So a removal always comes with a row that stays.
+            if writes.values().all(Option::is_none) {
+                writes.insert(key::ANCHOR.to_vec(), Some(Slice::from([0u8; 0])));
+            }
+            let keyspace = self.store.keyspace(space);
+            for (key, value) in writes {
+                checksum.item(space.id(), &key, value.as_deref());
+                match value {
+                    Some(value) => batch.insert(keyspace, key, value),
+                    None => batch.remove(keyspace, key),
+                }
+            }
+        }
+        Some(Prepared {
+            batch,
+            checksum: checksum.finish(),
+            touched,
+        })
+    }
+}
+
+/// A batch that has everything but its seal.
+pub(crate) struct Prepared {
+    pub(crate) batch: fjall::OwnedWriteBatch,
+    /// Over its items.
+    pub(crate) checksum: u64,
+    /// The keyspaces it writes to (`Seal::touched`).
+    pub(crate) touched: u8,
+}

@@ -1,0 +1,228 @@
+//! Spans and metrics, by OpenTelemetry's names. No keys, no values.
+
+use std::future::Future;
+use std::time::Instant;
+
+use kith_profiles::error::PortError;
+use metrics::{Unit, describe_gauge, describe_histogram, histogram};
+use tracing::{Instrument, Span, field, info_span};
+
+/// How long a call of a port took, by `operation`, `collection` and `outcome` (`ok`, `unknown` or an error).
+pub(crate) const STATEMENT_SECONDS: &str = "kith_db_statement_seconds";
+/// How long a commit took: staging, journal and memtables.
+pub(crate) const COMMIT_SECONDS: &str = "kith_embedded_commit_seconds";
+/// How many jobs shared a commit.
+pub(crate) const COMMIT_JOBS: &str = "kith_embedded_commit_jobs";
+/// How long the disk took to sync the journal.
+pub(crate) const SYNC_SECONDS: &str = "kith_embedded_sync_seconds";
+/// How many writes wait for the leader.
+pub(crate) const QUEUE_JOBS: &str = "kith_embedded_queue_jobs";
+
+/// Gives the metrics their meaning, for whatever recorder is installed.
+pub(crate) fn describe() {
+    describe_histogram!(
+        STATEMENT_SECONDS,
+        Unit::Seconds,
+        "calls of a port of the database, by operation, collection and outcome"
+    );
+    describe_histogram!(
+        COMMIT_SECONDS,
+        Unit::Seconds,
+        "commits of the embedded engine, from staging to visible"
+    );
+    describe_histogram!(
+        COMMIT_JOBS,
+        Unit::Count,
+        "writes that shared one commit of the embedded engine"
+    );
+    describe_histogram!(
+        SYNC_SECONDS,
+        Unit::Seconds,
+        "syncs of the embedded engine's journal"
+    );
+    describe_gauge!(
+        QUEUE_JOBS,
+        Unit::Count,
+        "writes that wait for the embedded engine"
+    );
+}
+
+/// A call of a port: its span and its time.
+pub(crate) struct Statement {
+    span: Span,
+    operation: &'static str,
+    collection: &'static str,
+    began: Instant,
+}
+
+/// How a call ended, in a word.
+pub(crate) trait Outcome {
+    /// `ok`, or the kind of trouble.
+    fn label(&self) -> &'static str;
+}
+
+impl<T> Outcome for Result<T, PortError> {
+    fn label(&self) -> &'static str {
+        match self {
+            Ok(_) => "ok",
+            Err(PortError::Unavailable { .. }) => "unavailable",
+            Err(PortError::Corrupt { .. }) => "corrupt",
+            Err(PortError::Fatal { .. }) => "fatal",
+        }
+    }
+}
+
+impl Outcome for Vec<kith_profiles::ports::Outcome> {
+    fn label(&self) -> &'static str {
+        if self.contains(&kith_profiles::ports::Outcome::Unknown) {
+            "unknown"
+        } else {
+            "ok"
+        }
+    }
+}
+
+impl Statement {
+    /// Begins a call. The name is the operation and the collection, as the conventions have it.
+    pub(crate) fn new(
+        name: &'static str,
+        operation: &'static str,
+        collection: &'static str,
+    ) -> Self {
+        let span = info_span!(
+            "statement",
+            otel.name = name,
+            otel.kind = "client",
+            otel.status_code = field::Empty,
+            db.system.name = "fjall",
+            db.operation.name = operation,
+            db.collection.name = collection,
+            "error.type" = field::Empty,
+        );
+        Self {
+            span,
+            operation,
+            collection,
+            began: Instant::now(),
+        }
+    }
+
+    /// Runs a call that is done at once.
+    pub(crate) fn run<T: Outcome>(self, call: impl FnOnce() -> T) -> T {
+        let result = self.span.in_scope(call);
+        self.end(&result);
+        result
+    }
+
+    /// Waits for a call.
+    pub(crate) async fn wait<T: Outcome>(self, call: impl Future<Output = T>) -> T {
+        let result = call.instrument(self.span.clone()).await;
+        self.end(&result);
+        result
+    }
+
+    fn end<T: Outcome>(&self, result: &T) {
+        let outcome = result.label();
+        if outcome != "ok" {
+            self.span.record("error.type", outcome);
+            self.span.record("otel.status_code", "ERROR");
+        }
+        histogram!(
+            STATEMENT_SECONDS,
+            "operation" => self.operation,
+            "collection" => self.collection,
+            "outcome" => outcome,
+        )
+        .record(self.began.elapsed());
+    }
+}
+
+/// A [`Statement`] with the name that its operation and collection give it.
+macro_rules! statement {
+    ($operation:literal, $collection:literal) => {
+        $crate::telemetry::Statement::new(
+            concat!($operation, " ", $collection),
+            $operation,
+            $collection,
+        )
+    };
+}
+
+pub(crate) use statement;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use metrics::{
+        Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString,
+    };
+
+    use super::*;
+
+    /// Notes every value of every histogram, with its labels.
+    #[derive(Default)]
+    struct Notes(Arc<Mutex<Vec<(String, f64)>>>);
+
+    struct Note(String, Arc<Mutex<Vec<(String, f64)>>>);
+
+    impl HistogramFn for Note {
+        fn record(&self, value: f64) {
+            self.1.lock().unwrap().push((self.0.clone(), value));
+        }
+    }
+
+    impl Recorder for Notes {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            let labels: Vec<_> = key
+                .labels()
+                .map(|label| format!("{}={}", label.key(), label.value()))
+                .collect();
+            let name = format!("{} {}", key.name(), labels.join(" "));
+            Histogram::from_arc(Arc::new(Note(name, Arc::clone(&self.0))))
+        }
+    }
+
+    #[test]
+    fn a_statement_is_measured_with_its_operation_collection_and_outcome() {
+        let notes = Notes::default();
+        let seen = Arc::clone(&notes.0);
+        metrics::with_local_recorder(&notes, || {
+            statement!("read", "claim")
+                .run(|| Ok::<(), PortError>(()))
+                .unwrap();
+            let gone = || PortError::Unavailable {
+                operation: "read node",
+                cause: None,
+            };
+            statement!("read", "node")
+                .run(|| Err::<(), _>(gone()))
+                .unwrap_err();
+            let unknown = vec![kith_profiles::ports::Outcome::Unknown];
+            statement!("attempt", "node").run(|| unknown);
+        });
+        let seen = seen.lock().unwrap();
+        let names: Vec<_> = seen.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "kith_db_statement_seconds operation=read collection=claim outcome=ok",
+                "kith_db_statement_seconds operation=read collection=node outcome=unavailable",
+                "kith_db_statement_seconds operation=attempt collection=node outcome=unknown",
+            ]
+        );
+        assert!(
+            seen.iter()
+                .all(|(_, seconds)| (0.0..10.0).contains(seconds))
+        );
+    }
+}

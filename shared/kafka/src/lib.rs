@@ -1,0 +1,32 @@
+//! The trait log on Kafka: [`KafkaLog`] is the producing half and the dead letters, [`KafkaSource`] the consuming half.
+//!
+//! It never touches what a record says, opens no tracing span (a decorator of the services does, and puts the trace
+//! context into the headers), and lets no callback, type or thread of the client library out.
+//!
+//! Start reading at [`config`] for what an operator sets; then `producer.rs`, where done means acknowledged by all
+//! replicas in sync; then `consumer.rs`, whose header says which thread does what and why. `rebalance.rs` has the rules of
+//! librdkafka that everything about ownership rests on.
+
+pub mod config;
+pub mod error;
+pub mod metrics;
+pub mod topics;
+
+mod client;
+mod consumer;
+mod context;
+mod inbox;
+mod lag;
+mod lanes;
+mod poller;
+mod probe;
+mod producer;
+mod rebalance;
+mod record;
+mod warm;
+
+pub use config::KafkaConfig;
+pub use consumer::KafkaSource;
+pub use error::{ConfigError, SetupError};
+pub use producer::{DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TOPIC, KafkaLog};
+pub use topics::{Difference, check_topics, ensure_topics};

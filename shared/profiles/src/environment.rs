@@ -1,0 +1,89 @@
+//! What a use case is built from: one engine a port, put together once, in `main`.
+
+use std::time::Duration;
+
+use crate::ports::{Clock, Database, Ids, TraitLog};
+
+/// The ports of a process. Use cases are generic over it, so that they run on any engine, and under a simulator.
+pub trait Environment: Send + Sync + 'static {
+    /// Identity, cells, listing and control.
+    type Database: Database;
+    /// The producing half of the trait log.
+    type Log: TraitLog + 'static;
+    /// Time.
+    type Clock: Clock + 'static;
+    /// Chance.
+    type Ids: Ids + 'static;
+
+    /// The database.
+    fn database(&self) -> &Self::Database;
+    /// The log.
+    fn log(&self) -> &Self::Log;
+    /// The clock.
+    fn clock(&self) -> &Self::Clock;
+    /// The ids.
+    fn ids(&self) -> &Self::Ids;
+
+    /// A deadline this far from now.
+    fn deadline_in(&self, duration: Duration) -> Deadline {
+        Deadline(self.clock().monotonic() + duration)
+    }
+}
+
+/// The plain [`Environment`]: four parts.
+#[derive(Debug, Clone)]
+pub struct Parts<D, L, C, I> {
+    /// The database.
+    pub database: D,
+    /// The log.
+    pub log: L,
+    /// The clock.
+    pub clock: C,
+    /// The ids.
+    pub ids: I,
+}
+
+impl<D, L, C, I> Environment for Parts<D, L, C, I>
+where
+    D: Database,
+    L: TraitLog + 'static,
+    C: Clock + 'static,
+    I: Ids + 'static,
+{
+    type Database = D;
+    type Log = L;
+    type Clock = C;
+    type Ids = I;
+
+    fn database(&self) -> &D {
+        &self.database
+    }
+
+    fn log(&self) -> &L {
+        &self.log
+    }
+
+    fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    fn ids(&self) -> &I {
+        &self.ids
+    }
+}
+
+/// When a request must have been answered, by the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Duration);
+
+impl Deadline {
+    /// How long there is still; zero once it has passed.
+    pub fn remaining(self, clock: &impl Clock) -> Duration {
+        self.0.saturating_sub(clock.monotonic())
+    }
+
+    /// Whether it has passed.
+    pub fn has_passed(self, clock: &impl Clock) -> bool {
+        self.remaining(clock).is_zero()
+    }
+}

@@ -1,0 +1,192 @@
+//! Reading one profile and the list of a store: always through FIND, so nothing of a dead set is ever seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, StoreId};
+use kith_domain::identifier::{IdType, IdentifierValue};
+use kith_domain::store::StoreRecord;
+use kith_domain::traits::{TraitCell, join};
+
+use crate::Profiles;
+use crate::environment::Environment;
+use crate::error::Trouble;
+use crate::ports::{CellRead, Database, Listing, Order, Select};
+use crate::protocol::find::{End, Found, find_all};
+use crate::protocol::limits::held;
+use crate::protocol::members::collect;
+
+/// What a profile id means now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Located<T> {
+    /// It is canonical.
+    Here(T),
+    /// It was merged away: the canonical id, at the end of the whole chain.
+    Moved(ProfileId),
+    /// Nobody, ever or any more.
+    Gone,
+}
+
+/// A page of a store's canonical, live profiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfilePage {
+    /// The ids, in order.
+    pub profiles: Vec<ProfileId>,
+    /// The last id looked at, if there may be more after it.
+    pub next_after: Option<ProfileId>,
+}
+
+/// Hints read for one page at the most, times its size: a page that meets nothing but merged ids ends, short, with a token.
+const ROUNDS_MAX: usize = 10;
+
+impl<E: Environment> Profiles<E> {
+    /// The newest write of every trait of a profile, removals included.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn traits(
+        &self,
+        store: &StoreRecord,
+        profile: ProfileId,
+    ) -> Result<Located<BTreeMap<DefinitionId, TraitCell>>, Trouble> {
+        let database = self.env.database();
+        match locate(database, store.id, profile).await? {
+            Located::Here(()) => {}
+            Located::Moved(to) => return Ok(Located::Moved(to)),
+            Located::Gone => return Ok(Located::Gone),
+        }
+        let members = collect(database, store.id, profile, &[Select::Traits]).await?;
+        let cells = members
+            .rows
+            .into_iter()
+            .flat_map(|(member, rows)| rows.traits.into_iter().map(move |cell| (member, cell)));
+        Ok(Located::Here(join(cells)))
+    }
+
+    /// The identifiers of a profile by type, in the order of the store's settings, values oldest first. Types that are not
+    /// configured are left out.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn identifiers(
+        &self,
+        store: &StoreRecord,
+        profile: ProfileId,
+    ) -> Result<Located<Vec<(IdType, Vec<IdentifierValue>)>>, Trouble> {
+        let database = self.env.database();
+        match locate(database, store.id, profile).await? {
+            Located::Here(()) => {}
+            Located::Moved(to) => return Ok(Located::Moved(to)),
+            Located::Gone => return Ok(Located::Gone),
+        }
+        let members = collect(database, store.id, profile, &[Select::Idents]).await?;
+        let configured = |id_type: &IdType| store.settings.config(id_type).is_some();
+        let mut by_type: BTreeMap<IdType, Vec<IdentifierValue>> = BTreeMap::new();
+        for one in held(database, store, &members, configured).await? {
+            by_type
+                .entry(one.row.id_type)
+                .or_default()
+                .push(one.row.value);
+        }
+        let order = store.settings.identifier_configs.iter();
+        let sets = order.filter_map(|config| {
+            let values = by_type.remove(&config.id_type)?;
+            Some((config.id_type.clone(), values))
+        });
+        Ok(Located::Here(sets.collect()))
+    }
+
+    /// A page of at most `size` profiles of a store.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn page(
+        &self,
+        store: &Arc<StoreRecord>,
+        order: Order,
+        after: Option<ProfileId>,
+        size: usize,
+    ) -> Result<ProfilePage, Trouble> {
+        let database = self.env.database();
+        let mut profiles = Vec::with_capacity(size);
+        let mut position = after;
+        for _ in 0..ROUNDS_MAX {
+            let wanted = size - profiles.len();
+            let hints = database.page(store.id, order, position, wanted).await?;
+            let is_end = hints.len() < wanted;
+            position = hints.last().copied().or(position);
+            let starts = hints.into_iter().map(|id| (id, Vec::new())).collect();
+            let found = find_all(database, store.id, starts).await?;
+            profiles.extend(
+                found
+                    .iter()
+                    .filter(|found| is_canonical(found))
+                    .map(|found| found.start),
+            );
+            if is_end {
+                return Ok(ProfilePage {
+                    profiles,
+                    next_after: None,
+                });
+            }
+            if profiles.len() == size {
+                break;
+            }
+        }
+        Ok(ProfilePage {
+            profiles,
+            next_after: position,
+        })
+    }
+}
+
+fn is_canonical(found: &Found) -> bool {
+    found.root().is_some_and(|root| root.id == found.start)
+}
+
+/// Follows an id to what it means now. A profile exists when its cells or its node have a row.
+pub(crate) async fn locate<D: Database>(
+    database: &D,
+    store: StoreId,
+    profile: ProfileId,
+) -> Result<Located<()>, Trouble> {
+    let found = find_all(database, store, vec![(profile, Vec::new())])
+        .await?
+        .pop();
+    let Some(found) = found else {
+        return Ok(Located::Gone);
+    };
+    match found.end {
+        End::Dead => Ok(Located::Gone),
+        End::Live(root) | End::Undecided(root) if root.id != profile => Ok(Located::Moved(root.id)),
+        End::Live(_) | End::Undecided(_) => {
+            let known = found.has_node
+                || found.rows.clock.is_some()
+                || has_rows(database, ProfileKey { store, profile }).await?;
+            Ok(if known {
+                Located::Here(())
+            } else {
+                Located::Gone
+            })
+        }
+    }
+}
+
+/// Whether a profile without a clock row has any other: a request that claimed for it has not been answered yet.
+async fn has_rows<D: Database>(database: &D, at: ProfileKey) -> Result<bool, Trouble> {
+    let read = CellRead {
+        at,
+        select: vec![Select::Idents, Select::Traits],
+    };
+    let rows = database.read(&[read]).await?.pop().unwrap_or_default();
+    Ok(!rows.idents.is_empty() || !rows.traits.is_empty())
+}
+
+/// The distinct canonical owners that finds ended at.
+pub(crate) fn canonical(found: &[Found]) -> BTreeSet<ProfileId> {
+    found
+        .iter()
+        .filter_map(Found::root)
+        .map(|root| root.id)
+        .collect()
+}

@@ -1,0 +1,68 @@
+//! The names of our metrics. What each means is in [`super::CATALOGUE`].
+
+/// Requests answered.
+pub const HTTP_REQUESTS: &str = "kith_http_requests_total";
+/// Time from a request to its answer.
+pub const HTTP_REQUEST_SECONDS: &str = "kith_http_request_seconds";
+/// Requests that are worked on.
+pub const HTTP_IN_FLIGHT: &str = "kith_http_in_flight";
+/// Requests answered without being worked on.
+pub const HTTP_REFUSED: &str = "kith_http_refused_total";
+/// Time of a database statement.
+pub const DB_STATEMENT_SECONDS: &str = "kith_db_statement_seconds";
+/// Conditional statements whose effect is unknown.
+pub const DB_UNKNOWN_OUTCOMES: &str = "kith_db_unknown_outcomes_total";
+/// Time until a record is durable in the log.
+pub const PUBLISH_SECONDS: &str = "kith_publish_seconds";
+/// Identities resolved.
+pub const RESOLVE: &str = "kith_resolve_total";
+/// Operations tried again.
+pub const RETRIES: &str = "kith_retries_total";
+/// State of a breaker.
+pub const BREAKER_STATE: &str = "kith_breaker_state";
+/// Records of the log not yet committed.
+pub const LOG_LAG_RECORDS: &str = "kith_log_lag_records";
+/// Age of the record that was read last.
+pub const LOG_LAG_SECONDS: &str = "kith_log_lag_seconds";
+/// Records of the log by how they ended.
+pub const LOG_RECORDS: &str = "kith_log_records_total";
+/// Records put aside.
+pub const DEAD_LETTERS: &str = "kith_dead_letters_total";
+/// Time until a dead letter is durable.
+pub const DEAD_LETTER_SECONDS: &str = "kith_dead_letter_seconds";
+/// Errors of the log's client.
+pub const LOG_CLIENT_ERRORS: &str = "kith_log_client_errors_total";
+/// Records removed before they were read.
+pub const LOG_RECORDS_MISSED: &str = "kith_log_records_missed_total";
+/// Changes of what a consumer is assigned.
+pub const LOG_REBALANCES: &str = "kith_log_rebalances_total";
+/// Rows that no code of ours could have written.
+pub const CORRUPT_ROWS: &str = "kith_corrupt_rows_total";
+/// Time of a commit of the embedded engine.
+pub const EMBEDDED_COMMIT_SECONDS: &str = "kith_embedded_commit_seconds";
+/// Writes of a commit of the embedded engine.
+pub const EMBEDDED_COMMIT_JOBS: &str = "kith_embedded_commit_jobs";
+/// Time of a sync of the embedded engine.
+pub const EMBEDDED_SYNC_SECONDS: &str = "kith_embedded_sync_seconds";
+/// Writes that wait for the embedded engine.
+pub const EMBEDDED_QUEUE_JOBS: &str = "kith_embedded_queue_jobs";
+/// Spans that were not exported.
+pub const SPANS_DROPPED: &str = "kith_spans_dropped_total";
+/// Whether the wall clock is refused.
+pub const CLOCK_UNSOUND: &str = "kith_clock_unsound";
+/// Own clock minus the database's.
+pub const CLOCK_DATABASE_SKEW: &str = "kith_clock_database_skew_seconds";
+/// Tasks that panicked.
+pub const TASK_PANICS: &str = "kith_task_panics_total";
+/// The version that runs.
+pub const BUILD_INFO: &str = "kith_build_info";
+/// Resident memory of the process.
+pub const PROCESS_RESIDENT_MEMORY: &str = "process_resident_memory_bytes";
+/// Processor time of the process.
+pub const PROCESS_CPU: &str = "process_cpu_seconds_total";
+/// Open files of the process.
+pub const PROCESS_OPEN_FDS: &str = "process_open_fds";
+/// Threads of the process.
+pub const PROCESS_THREADS: &str = "process_threads";
+/// When the process started.
+pub const PROCESS_START_TIME: &str = "process_start_time_seconds";

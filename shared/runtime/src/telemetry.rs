@@ -1,0 +1,186 @@
+//! What a process tells about itself while it runs: log lines on standard error, and traces by OTLP if asked for.
+//!
+//! `RUST_LOG` chooses the log lines, `KITH_LOG_FORMAT` their form. Traces are exported when the standard `OTEL_*`
+//! variables say so ([`export`]); otherwise OpenTelemetry is not in the way of anything. Export runs on a thread of its
+//! own behind a queue that drops and counts when it is full: a collector that is slow or gone costs no request anything.
+//!
+//! Profile ids may appear in what is told; identifier values, trait values and bodies may not.
+
+use std::env::VarError;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
+use tracing::level_filters::LevelFilter;
+use tracing::{Subscriber, info, warn};
+use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::config::{ConfigError, FromSetting, Settings, table::LOG_FORMAT};
+
+mod drops;
+pub mod export;
+mod json;
+mod panic;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use export::Export;
+use json::JsonLines;
+
+/// What is logged if `RUST_LOG` does not say otherwise.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
+/// The SDK repeats each failed export as a log line; [`drops`] tells the first and counts the rest.
+const QUIET_SDK: &str = "opentelemetry=off";
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, with the ids of the trace.
+    Json,
+    /// For reading at a terminal.
+    Text,
+}
+
+impl FromSetting for LogFormat {
+    fn from_setting(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            _ => Err("expected json or text".to_owned()),
+        }
+    }
+}
+
+/// The telemetry of a process.
+#[derive(Debug)]
+#[must_use = "shut it down, or the last spans are lost"]
+pub struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Sets up logging, and export if it is asked for, for the whole process. Once, within the runtime. `service` is the
+    /// name of the service unless `OTEL_SERVICE_NAME` gives another.
+    ///
+    /// # Errors
+    /// Names the variable that is malformed, or asks for something that is not built in.
+    pub fn init(settings: &Settings, service: &'static str) -> Result<Self, ConfigError> {
+        let format: LogFormat = settings.get(&LOG_FORMAT)?;
+        let filter = log_filter(&variable("RUST_LOG")?.unwrap_or_default())?;
+        let export = Export::from_environment(&variable)?;
+        let provider = export.map(|export| export.provider(service)).transpose()?;
+        if provider.is_some() {
+            opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+        }
+        subscriber(format, filter, provider.as_ref(), std::io::stderr)
+            .try_init()
+            .map_err(|error| ConfigError::new(LOG_FORMAT.variable(), error))?;
+        panic::install_hook();
+        info!(service, export = provider.is_some(), "telemetry is set up");
+        Ok(Self { provider })
+    }
+
+    /// Exports what is left, for at most `limit`. As the last thing a process does; without export it does nothing.
+    pub async fn shutdown(self, limit: Duration) {
+        let Some(provider) = self.provider else {
+            return;
+        };
+        // It blocks, and must not on the thread that drives the exporter's connection.
+        let flush = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(limit));
+        match tokio::time::timeout(limit, flush).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => warn!(%error, "the last spans could not be exported"),
+            Ok(Err(_)) => warn!("the last spans could not be exported: flushing panicked"),
+            Err(_) => warn!("the last spans could not be exported in time"),
+        }
+    }
+}
+
+/// A variable of the environment that the process shares with others: not one of ours, so not in the table.
+fn variable(name: &str) -> Result<Option<String>, ConfigError> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(ConfigError::new(name, "is not UTF-8")),
+    }
+}
+
+/// The filter of log lines.
+fn log_filter(asked: &str) -> Result<EnvFilter, ConfigError> {
+    let refuse = |reason: String| ConfigError::new("RUST_LOG", reason);
+    let directives = if asked.is_empty() {
+        DEFAULT_FILTER
+    } else {
+        asked
+    };
+    let filter = EnvFilter::builder()
+        .parse(directives)
+        .map_err(|error| refuse(format!("{error} in {directives:?}")))?;
+    if asked.contains("opentelemetry") {
+        return Ok(filter);
+    }
+    let quiet = QUIET_SDK
+        .parse()
+        .map_err(|error| refuse(format!("{error}")))?;
+    Ok(filter.add_directive(quiet))
+}
+
+/// The layers of a process. Its own function, so that tests can look at what they write.
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    provider: Option<&SdkTracerProvider>,
+    writer: W,
+) -> impl Subscriber + for<'span> LookupSpan<'span> + Send + Sync
+where
+    W: for<'writer> tracing_subscriber::fmt::MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let traces =
+        provider.map(|provider| trace_layer(provider.tracer("kith")).with_filter(trace_filter()));
+    // The traces first: they are to have made a context by the time that a line is written.
+    let registry = tracing_subscriber::registry().with(traces);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Json => lines
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Text => lines
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_filter(filter)
+            .boxed(),
+    };
+    registry.with(lines)
+}
+
+/// Spans as the semantic conventions want them: without the place in our source, the thread, and how often they were
+/// polled, which are many bytes and say nothing about a request.
+fn trace_layer(tracer: Tracer) -> OpenTelemetryLayer<Registry, Tracer> {
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+}
+
+/// What becomes a span or an event of one, whatever is logged: everything at `info` and above, but nothing of the
+/// exporter's own connection.
+fn trace_filter() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO).with_targets(
+        ["opentelemetry", "tonic", "h2", "hyper", "tower", "reqwest"]
+            .map(|t| (t, LevelFilter::OFF)),
+    )
+}

@@ -1,0 +1,157 @@
+//! Log lines as JSON: one object a line that reads alone.
+//!
+//! Our own, because the stock formatter knows nothing of traces: each line has `trace_id` and `span_id` of the current
+//! context, so that one id finds the answer, the record, and every line about it. Fields of the event come at the top
+//! level; those of the spans around it are in `spans`, outermost first.
+
+use std::fmt::{self, Write as _};
+
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt as _;
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Keys that a line has by itself; a field of this name gets an underscore.
+const RESERVED: [&str; 6] = [
+    "timestamp",
+    "level",
+    "target",
+    "trace_id",
+    "span_id",
+    "spans",
+];
+
+/// The formatter. Wants [`tracing_subscriber::fmt::format::JsonFields`] for the fields of spans.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+
+        let mut line = String::with_capacity(256);
+        line.push_str("{\"timestamp\":\"");
+        SystemTime.format_time(&mut Writer::new(&mut line))?;
+        let metadata = event.metadata();
+        write!(line, "\",\"level\":\"{}\",\"target\":", metadata.level())?;
+        let target = fields.log_target.as_deref().unwrap_or(metadata.target());
+        write!(line, "{}", Value::from(target))?;
+        for (name, value) in &fields.values {
+            let underscore = if RESERVED.contains(name) { "_" } else { "" };
+            write!(line, ",\"{underscore}{name}\":{value}")?;
+        }
+
+        Context::map_current(|context| {
+            let span = context.span();
+            let own = span.span_context();
+            if own.is_valid() {
+                write!(
+                    line,
+                    ",\"trace_id\":\"{}\",\"span_id\":\"{}\"",
+                    own.trace_id(),
+                    own.span_id()
+                )
+            } else {
+                Ok(())
+            }
+        })?;
+
+        if let Some(scope) = context.event_scope() {
+            let mut separator = ",\"spans\":[";
+            for span in scope.from_root() {
+                write!(line, "{separator}{{\"name\":\"{}\"", span.name())?;
+                separator = ",";
+                let extensions = span.extensions();
+                // An object, written by `JsonFields`: its inside is ours.
+                let written = extensions
+                    .get::<FormattedFields<N>>()
+                    .map_or("", |f| f.fields.as_str());
+                let inside = written
+                    .trim()
+                    .trim_start_matches('{')
+                    .strip_suffix('}')
+                    .unwrap_or("");
+                if !inside.is_empty() {
+                    write!(line, ",{inside}")?;
+                }
+                line.push('}');
+            }
+            if separator == "," {
+                line.push(']');
+            }
+        }
+        writeln!(writer, "{line}}}")
+    }
+}
+
+/// The fields of an event. Names are literals of the source and need no escape.
+#[derive(Default)]
+struct Fields {
+    values: Vec<(&'static str, Value)>,
+    /// Where a line of the `log` crate came from; `tracing` itself calls all of them `log`.
+    log_target: Option<String>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        match field.name() {
+            "log.target" => self.log_target = value.as_str().map(str::to_owned),
+            name if name.starts_with("log.") => {}
+            // What is not there is not said.
+            _ if value.is_null() => {}
+            name => self.values.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, Value::from(value));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            // A formatter that fails writes less.
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        self.put(field, Value::from(text));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, Value::from(format!("{value:?}")));
+    }
+}

@@ -1,0 +1,101 @@
+//! A process's telemetry for tests: the layers as they are shipped, with ends that can be looked at.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use serde_json::Value;
+use tracing::Dispatch;
+
+use super::{LogFormat, log_filter, subscriber};
+
+/// Keeps what is exported.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spans(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanExporter for Spans {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+impl Spans {
+    /// The ended span of this name.
+    pub(crate) fn named(&self, name: &str) -> SpanData {
+        let spans = self.0.lock().unwrap();
+        let found = spans.iter().find(|span| span.name == name);
+        found
+            .unwrap_or_else(|| panic!("no span {name} in {spans:?}"))
+            .clone()
+    }
+}
+
+/// An attribute of a span, as text.
+pub(crate) fn attribute(span: &SpanData, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|one| one.key.as_str() == key)?;
+    Some(found.value.to_string())
+}
+
+/// Keeps what is logged.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// The lines, each of which must be JSON.
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let parsed = text.lines().map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+        });
+        parsed.collect()
+    }
+
+    /// The line with this message.
+    pub(crate) fn saying(&self, message: &str) -> Value {
+        let lines = self.json();
+        let found = lines.iter().find(|line| line["message"] == message);
+        found
+            .unwrap_or_else(|| panic!("nobody said {message} in {lines:?}"))
+            .clone()
+    }
+}
+
+/// Telemetry with export to memory.
+pub(crate) fn exporting() -> (Dispatch, Spans, Lines) {
+    let (spans, lines) = (Spans::default(), Lines::default());
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(spans.clone())
+        .build();
+    (dispatch(Some(&provider), "info", &lines), spans, lines)
+}
+
+/// Telemetry without export.
+pub(crate) fn logging(filter: &str) -> (Dispatch, Lines) {
+    let lines = Lines::default();
+    (dispatch(None, filter, &lines), lines)
+}
+
+pub(crate) fn dispatch(
+    provider: Option<&SdkTracerProvider>,
+    filter: &str,
+    lines: &Lines,
+) -> Dispatch {
+    let lines = lines.clone();
+    let filter = log_filter(filter).unwrap();
+    Dispatch::new(subscriber(LogFormat::Json, filter, provider, move || {
+        lines.clone()
+    }))
+}

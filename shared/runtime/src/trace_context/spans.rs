@@ -1,0 +1,53 @@
+//! The spans of messaging, by OpenTelemetry's semantic conventions (`engineering.md` 3.5).
+
+use kith_profiles::ports::LogRecord;
+use tracing::{Span, field, info_span};
+
+use super::{from_record, set_parent};
+
+/// The span of publishing one record: the child of the current span.
+pub(super) fn send_span(topic: &str, system: &'static str) -> Span {
+    info_span!(
+        "send",
+        "otel.name" = format!("send {topic}"),
+        "otel.kind" = "producer",
+        "otel.status_code" = field::Empty,
+        "messaging.system" = system,
+        "messaging.operation.name" = "send",
+        "messaging.operation.type" = "send",
+        "messaging.destination.name" = topic,
+        "error.type" = field::Empty,
+    )
+}
+
+/// The span of working on one record: the child of the span that published it, in its trace, or a root if the record
+/// carries no context. `system` is `kafka` or `kith`.
+///
+/// Instrument the work with it, and put that [`within`](super::within) the record's context, so that without export the
+/// log lines show the trace all the same.
+#[must_use]
+pub fn process_span(record: &LogRecord, topic: &str, group: &str, system: &'static str) -> Span {
+    let span = info_span!(
+        parent: None,
+        "process",
+        "otel.name" = format!("process {topic}"),
+        "otel.kind" = "consumer",
+        "otel.status_code" = field::Empty,
+        "messaging.system" = system,
+        "messaging.operation.name" = "process",
+        "messaging.operation.type" = "process",
+        "messaging.destination.name" = topic,
+        "messaging.destination.partition.id" = %record.partition.0,
+        "messaging.kafka.offset" = record.offset.as_i64(),
+        "messaging.consumer.group.name" = group,
+        "error.type" = field::Empty,
+    );
+    set_parent(&span, from_record(&record.headers));
+    span
+}
+
+/// Marks a span as failed. The type is a short label, not a text.
+pub fn failed(span: &Span, error_type: &'static str) {
+    span.record("error.type", error_type);
+    span.record("otel.status_code", "ERROR");
+}

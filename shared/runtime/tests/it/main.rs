@@ -1,0 +1,12 @@
+//! Real processes: signals and exit codes, the operator's server, and traces to a collector.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, too"
+)]
+
+mod child;
+mod collector;
+mod lives;
+mod parent;
+mod traces;

@@ -1,0 +1,147 @@
+//! Stores: made once, whoever repeats it.
+
+use kith_domain::id::{AccountSid, DefinitionId};
+use kith_domain::identifier::ClaimSecret;
+use kith_domain::schema::TraitGroup;
+use kith_domain::settings::IdentitySettings;
+use kith_domain::store::{StoreRecord, StoreStatus};
+use kith_profiles::ports::{Control, Created};
+use uuid::Uuid;
+
+use crate::harness::{at, raw, store, with_cql};
+
+fn account(n: u8) -> AccountSid {
+    format!("AC{n:032x}").parse().unwrap()
+}
+
+fn group(name: &str, created_at: i64) -> TraitGroup {
+    TraitGroup {
+        name: name.to_owned(),
+        description: Some(format!("what we know of {name}'s \"people\"")),
+        version: 1,
+        created_at: at(created_at),
+        traits: [
+            ("plan".to_owned(), definition("STRING")),
+            ("age".to_owned(), definition("NUMBER")),
+        ]
+        .into_iter()
+        .collect(),
+    }
+}
+
+fn definition(data_type: &str) -> kith_domain::schema::TraitDefinition {
+    let id = DefinitionId::from_uuid(Uuid::new_v4());
+    serde_json::from_value(serde_json::json!({ "id": id, "dataType": data_type })).unwrap()
+}
+
+fn record(account: AccountSid) -> StoreRecord {
+    StoreRecord {
+        id: store(),
+        account,
+        display_name: "people".to_owned(),
+        description: None,
+        status: StoreStatus::Active,
+        version: 1,
+        settings: IdentitySettings::default(),
+        settings_version: 1,
+        schema_version: 3,
+        claim_secret: ClaimSecret::from_bytes([7; 32]),
+        // Not in the order of their names.
+        groups: vec![group("Contact", 1), group("Zebra", 2), group("Account", 3)],
+        places: Default::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_store_is_made_once_with_everything_in_it() {
+    with_cql(async |cql, _| {
+        let record = record(account(1));
+        assert_eq!(cql.store(record.id).await.unwrap(), None);
+        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), []);
+        assert_eq!(cql.create_store(&record).await.unwrap(), Created::Now);
+        assert_eq!(cql.store(record.id).await.unwrap(), Some(record.clone()));
+        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), [record.id]);
+
+        let changed = StoreRecord {
+            display_name: "other".to_owned(),
+            groups: vec![group("New", 9)],
+            ..record.clone()
+        };
+        assert_eq!(cql.create_store(&changed).await.unwrap(), Created::Already);
+        assert_eq!(cql.store(record.id).await.unwrap(), Some(record));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_without_groups_can_be_made_and_read() {
+    with_cql(async |cql, _| {
+        let bare = StoreRecord {
+            groups: vec![],
+            description: Some("d".to_owned()),
+            ..record(account(1))
+        };
+        assert_eq!(cql.create_store(&bare).await.unwrap(), Created::Now);
+        assert_eq!(cql.store(bare.id).await.unwrap(), Some(bare));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_stores_of_an_account_come_by_age_and_from_it_alone() {
+    with_cql(async |cql, _| {
+        let mut records: Vec<_> = (0..3).map(|_| record(account(1))).collect();
+        records.push(StoreRecord {
+            id: "mem_store_00000000000000000000000000".parse().unwrap(),
+            ..record(account(1))
+        });
+        for record in &records {
+            cql.create_store(record).await.unwrap();
+        }
+        let foreign = record(account(2));
+        cql.create_store(&foreign).await.unwrap();
+        let mut ids: Vec<_> = records.iter().map(|record| record.id).collect();
+        ids.sort_unstable();
+        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), ids);
+        assert_eq!(cql.stores_of(&account(2)).await.unwrap(), [foreign.id]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_crash_left_between_store_and_account_the_repetition_finishes() {
+    with_cql(async |cql, config| {
+        let record = record(account(1));
+        cql.create_store(&record).await.unwrap();
+        let unnamed = format!(
+            "DELETE FROM {}.account_store WHERE account = ? AND store = ?",
+            config.keyspace
+        );
+        let values = (record.account.as_str(), record.id.as_uuid());
+        raw(&config)
+            .await
+            .query_unpaged(unnamed, values)
+            .await
+            .unwrap();
+        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), []);
+        assert_eq!(cql.create_store(&record).await.unwrap(), Created::Already);
+        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), [record.id]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_lists_a_store_of_somebody_else() {
+    with_cql(async |cql, _| {
+        let record = record(account(1));
+        cql.create_store(&record).await.unwrap();
+        let thief = StoreRecord {
+            account: account(2),
+            ..record.clone()
+        };
+        assert_eq!(cql.create_store(&thief).await.unwrap(), Created::Already);
+        assert_eq!(cql.stores_of(&account(2)).await.unwrap(), []);
+        assert_eq!(cql.store(record.id).await.unwrap(), Some(record));
+    })
+    .await;
+}

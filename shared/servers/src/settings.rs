@@ -1,0 +1,164 @@
+//! Settings become configurations of engines, checked whole before anything is started.
+
+use kith_kafka::KafkaConfig;
+use kith_kafka::config::SecurityConfig;
+use kith_runtime::config::{ConfigError, Setting, Settings, table};
+use kith_scylla::CqlConfig;
+
+/// What is fetched ahead hides a round trip to the broker, no more: what is in flight has a budget of its own.
+const PREFETCH_BYTES: usize = 16 << 20;
+
+/// The database.
+///
+/// # Errors
+/// Names the setting that is wrong.
+pub fn cql(settings: &Settings) -> Result<CqlConfig, ConfigError> {
+    let config = CqlConfig {
+        nodes: settings.get(&table::CQL_NODES)?,
+        keyspace: settings.parse(&table::CQL_KEYSPACE)?,
+        dialect: settings.parse(&table::CQL_DIALECT)?,
+        replication_factor: settings.parse(&table::CQL_REPLICATION_FACTOR)?,
+        local_dc: settings.get_opt(&table::CQL_LOCAL_DC)?,
+        reach: settings.parse(&table::CQL_SERIAL)?,
+        tablets: settings.parse(&table::CQL_TABLETS)?,
+        username: settings.get_opt(&table::CQL_USERNAME)?,
+        password: settings.secret(&table::CQL_PASSWORD_FILE)?,
+        ca_file: settings.get_opt(&table::CQL_CA_FILE)?,
+        ..CqlConfig::default()
+    };
+    config
+        .validate()
+        .map_err(|error| settings.refuse(setting_of(&error), error))?;
+    Ok(config)
+}
+
+/// Which setting an error of the database's is about.
+fn setting_of(error: &kith_scylla::ConfigError) -> &'static Setting {
+    use kith_scylla::ConfigError as Cql;
+    match error {
+        Cql::NoNodes | Cql::ZeroTimeout => &table::CQL_NODES,
+        Cql::BadKeyspace(_) => &table::CQL_KEYSPACE,
+        Cql::UnknownWord { .. } => &table::CQL_DIALECT,
+        Cql::HalfCredentials => &table::CQL_USERNAME,
+        Cql::TlsUnsupported => &table::CQL_CA_FILE,
+    }
+}
+
+/// The log, for a process of this name. The settings of the consumer group are taken by a process that consumes.
+///
+/// # Errors
+/// Names the setting that is wrong.
+pub fn kafka(
+    settings: &Settings,
+    client: &str,
+    consumes: bool,
+) -> Result<KafkaConfig, ConfigError> {
+    let mut kafka = KafkaConfig {
+        bootstrap: settings.get(&table::KAFKA_BOOTSTRAP)?,
+        client_id: client.to_owned(),
+        security: SecurityConfig {
+            protocol: settings.parse(&table::KAFKA_SECURITY_PROTOCOL)?,
+            sasl_mechanism: match settings.text(&table::KAFKA_SASL_MECHANISM) {
+                Some(_) => Some(settings.parse(&table::KAFKA_SASL_MECHANISM)?),
+                None => None,
+            },
+            sasl_username: settings.get_opt(&table::KAFKA_SASL_USERNAME)?,
+            sasl_password: settings.secret(&table::KAFKA_SASL_PASSWORD_FILE)?,
+            ca_file: settings.get_opt(&table::KAFKA_CA_FILE)?,
+            cert_file: settings.get_opt(&table::KAFKA_CERT_FILE)?,
+            key_file: settings.get_opt(&table::KAFKA_KEY_FILE)?,
+        },
+        traits_topic: settings.get(&table::KAFKA_TRAITS_TOPIC)?,
+        dead_letter_topic: settings.get_opt(&table::KAFKA_DEAD_LETTER_TOPIC)?,
+        ..KafkaConfig::default()
+    };
+    let topics = &mut kafka.topics;
+    topics.partitions = settings.get(&table::KAFKA_TOPIC_PARTITIONS)?;
+    topics.replication_factor = settings.get(&table::KAFKA_REPLICATION_FACTOR)?;
+    topics.min_insync_replicas = match settings.get_opt(&table::KAFKA_MIN_INSYNC_REPLICAS)? {
+        Some(replicas) => replicas,
+        // All of few: one copy cannot wait for a second.
+        None => topics.min_insync_replicas.min(topics.replication_factor),
+    };
+    topics.retention = settings.get(&table::KAFKA_RETENTION)?;
+    if consumes {
+        let consumer = &mut kafka.consumer;
+        consumer.group = settings.get(&table::KAFKA_GROUP)?;
+        consumer.group_instance_id = settings.get_opt(&table::KAFKA_GROUP_INSTANCE_ID)?;
+        consumer.session_timeout = settings.get(&table::KAFKA_SESSION_TIMEOUT)?;
+        consumer.max_poll_interval = consumer.max_poll_interval.max(consumer.session_timeout);
+        consumer.prefetch_bytes = PREFETCH_BYTES;
+    }
+    kafka.validate().map_err(|error| refused(&error))?;
+    Ok(kafka)
+}
+
+/// An error of the log's, which names its setting itself.
+fn refused(error: &kith_kafka::ConfigError) -> ConfigError {
+    use kith_kafka::ConfigError as Kafka;
+    let (Kafka::Missing { setting, .. }
+    | Kafka::Useless { setting, .. }
+    | Kafka::Invalid { setting, .. }
+    | Kafka::NeedsTls { setting, .. }) = error;
+    let reason = error.to_string();
+    ConfigError::new(*setting, reason.trim_start_matches(setting).trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+    use kith_runtime::config::SettingSet;
+
+    use super::*;
+
+    fn load(variables: &[(&str, &str)]) -> Settings {
+        let taken = SettingSet::new("test")
+            .take(table::CQL)
+            .take(table::KAFKA)
+            .take(table::KAFKA_TOPICS)
+            .take(table::KAFKA_CONSUMER);
+        let command = taken.command(Command::new("test"));
+        let matches = taken.parse(command, ["test"]).unwrap();
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).into())
+        };
+        taken.load_from(&matches, &variable).unwrap()
+    }
+
+    #[test]
+    fn without_any_setting_the_engines_have_their_defaults() {
+        let settings = load(&[]);
+        let (cql, kafka) = (
+            cql(&settings).unwrap(),
+            kafka(&settings, "test", true).unwrap(),
+        );
+        assert_eq!(cql.nodes, ["127.0.0.1:9042"]);
+        assert_eq!(kafka.bootstrap, "127.0.0.1:9092");
+        assert_eq!(kafka.traits_topic, "kith.traits");
+        assert_eq!(kafka.consumer.group, "kith.trait-worker");
+        assert_eq!(
+            (kafka.topics.partitions, kafka.topics.replication_factor),
+            (24, 3)
+        );
+    }
+
+    #[test]
+    fn one_replica_is_enough_where_there_is_one() {
+        let settings = load(&[("KITH_KAFKA_REPLICATION_FACTOR", "1")]);
+        assert_eq!(
+            kafka(&settings, "test", false)
+                .unwrap()
+                .topics
+                .min_insync_replicas,
+            1
+        );
+    }
+
+    #[test]
+    fn half_a_pair_of_credentials_is_refused_by_name() {
+        let settings = load(&[("KITH_KAFKA_SECURITY_PROTOCOL", "sasl_plaintext")]);
+        let error = kafka(&settings, "test", false).unwrap_err();
+        assert!(error.to_string().contains("KITH_KAFKA_SASL"), "{error}");
+    }
+}

@@ -1,0 +1,137 @@
+// The official Node client, unchanged, against a running Kith. KITH_TEST_BASE_URL says where.
+import assert from "node:assert/strict";
+import { randomInt, randomUUID } from "node:crypto";
+import { test } from "node:test";
+import twilio from "twilio";
+
+const base = process.env.KITH_TEST_BASE_URL;
+assert.ok(base, "KITH_TEST_BASE_URL is not set");
+const STORE = "mem_store_00000000000000000000000000";
+const ACCOUNT = "AC00000000000000000000000000000000";
+
+function connect(token = "development") {
+  const client = twilio(ACCOUNT, token);
+  client.memory.baseUrl = base;
+  return client;
+}
+const client = connect();
+const memory = client.memory.v1;
+
+const unique = () => randomUUID().replaceAll("-", "");
+const email = () => `node.${unique()}@example.com`;
+const phone = () => `+1317${String(randomInt(10_000_000)).padStart(7, "0")}`;
+
+async function create(contact) {
+  const profile = await memory.profiles(STORE).create({ traits: { Contact: contact } });
+  return profile.id;
+}
+
+async function eventually(what, ask) {
+  const end = Date.now() + 5_000;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    assert.ok(Date.now() < end, `${what}: not in time`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
+// The sample of the documentation, as it stands there but for the base URL.
+test("the sample creates a profile, and its nine traits are there within a second", async () => {
+  const contact = {
+    email: "Alyssa.Mock@example.com",
+    phone: "+13175551234",
+    lastName: "Mock",
+    firstName: "Alyssa",
+    street: "123 Main St",
+    city: "San Francisco",
+    state: "CA",
+    postalCode: "94107",
+    country: "US",
+  };
+  const profile = await memory.profiles(STORE).create({ traits: { Contact: contact } });
+  assert.match(profile.id, /^mem_profile_[0-7][0-9a-z]{25}$/);
+  const accepted = Date.now();
+  const read = await eventually("nine traits", async () => {
+    const read = await memory.profiles(STORE, profile.id).fetch();
+    return Object.keys(read.traits?.Contact ?? {}).length === 9 ? read : undefined;
+  });
+  assert.ok(Date.now() - accepted < 1_000, `${Date.now() - accepted} ms`);
+  assert.deepEqual(read.traits, { Contact: contact });
+  assert.equal(read.id, profile.id);
+  assert.ok(read.createdAt instanceof Date && Math.abs(Date.now() - read.createdAt) < 600_000);
+});
+
+test("a repeated create finds the same profile", async () => {
+  const contact = { email: email(), firstName: "Ada" };
+  assert.equal(await create(contact), await create(contact));
+});
+
+test("lookup normalises, finds, and answers a miss with an empty list", async () => {
+  const address = email();
+  const id = await create({ email: address });
+  const found = await memory.lookup(STORE).create({ idType: "email", value: ` ${address.toUpperCase()}` });
+  assert.equal(found.normalizedValue, address);
+  assert.deepEqual(found.profiles, [id]);
+  const missed = await memory.lookup(STORE).create({ idType: "email", value: email() });
+  assert.deepEqual(missed.profiles, []);
+});
+
+test("identifiers are listed by type", async () => {
+  const [address, number] = [email(), phone()];
+  const id = await create({ email: address, phone: number });
+  const sets = await memory.identifiers(STORE, id).list();
+  const byType = Object.fromEntries(sets.map((set) => [set.idType, set.values]));
+  assert.deepEqual(byType, { email: [address], phone: [number] });
+});
+
+test("each pages over every profile, newest first", async () => {
+  const ids = [];
+  for (let i = 0; i < 7; i++) {
+    ids.push(await create({ email: email() }));
+    await new Promise((done) => setTimeout(done, 3));
+  }
+  const seen = [];
+  await new Promise((done, fail) =>
+    memory.profiles(STORE).each({
+      pageSize: 3,
+      limit: 10_000,
+      callback: (profile) => seen.push(profile.profiles ?? profile.id ?? profile),
+      done: (error) => (error ? fail(error) : done()),
+    }),
+  );
+  const text = JSON.stringify(seen);
+  const places = ids.map((id) => text.indexOf(id));
+  assert.ok(places.every((place) => place >= 0), "each of ours is there");
+  assert.deepEqual([...places].sort((a, b) => b - a), places, "newest first");
+});
+
+test("a merged profile is answered with a redirect, which this client does not follow", async () => {
+  const [address, number] = [email(), phone()];
+  const first = await create({ email: address });
+  await new Promise((done) => setTimeout(done, 3));
+  const second = await create({ phone: number });
+  assert.equal(await create({ email: address, phone: number }), first);
+  const moved = await memory.profiles(STORE, second).fetch();
+  assert.equal(moved.id, undefined);
+});
+
+test("errors carry the contract's code, message and status", async () => {
+  await assert.rejects(memory.profiles(STORE).create({ traits: { Contact: { firstName: "Ada" } } }), (error) => {
+    assert.equal(error.status, 400);
+    assert.equal(error.code, 400);
+    assert.ok(error.message.length > 0 && error.moreInfo?.length > 0);
+    return true;
+  });
+  await assert.rejects(memory.profiles(STORE).create({ traits: { Contact: { email: 42 } } }), (error) => {
+    assert.equal(error.status, 400);
+    assert.equal(error.details.errors[0].field, "traits.Contact.email");
+    return true;
+  });
+  const unknown = "mem_profile_01h455vb4pex5vsknk084sn02q";
+  await assert.rejects(memory.profiles(STORE, unknown).fetch(), { status: 404, code: 20404 });
+  const nobody = "mem_store_01h455vb4pex5vsknk084sn02q";
+  await assert.rejects(memory.profiles(nobody).create({ traits: {} }), { status: 404, code: 520041 });
+  const stranger = connect("wrong").memory.v1;
+  await assert.rejects(stranger.profiles(STORE).create({ traits: {} }), { status: 401, code: 20003 });
+});

@@ -1,0 +1,11 @@
+//! A deterministic simulator: the shipped use cases over in-memory ports, where every statement is a scheduling point.
+//!
+//! One seed is one schedule: which statement runs next, which outcome stays unknown (and lands later, or never), which client
+//! is given up, which record is applied when, and again. Nothing here knows of the drivers, and nothing in the use cases
+//! knows of this. Start reading at [`run`].
+
+pub mod executor;
+pub mod history;
+pub mod ports;
+pub mod run;
+pub mod world;

@@ -1,0 +1,257 @@
+//! The ports over a [`World`]: a call puts its statements in flight and waits until the schedule has run them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
+use kith_domain::identifier::ClaimKey;
+use kith_domain::store::StoreRecord;
+use kith_domain::time::Micros;
+use kith_profiles::environment::Parts;
+use kith_profiles::error::{ClockUnsound, PortError, PublishError};
+use kith_profiles::ports::{
+    CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional, Control, Created, Durability,
+    Identity, Ids, Listing, NewRecord, Node, NodeRead, Order, Outcome, TraitLog,
+};
+use uuid::Uuid;
+
+use crate::world::{Reply, Statement, World};
+
+/// The world, shared by every port.
+pub type Shared = Arc<Mutex<World>>;
+
+/// Locks the world. One thread: nobody else ever holds it.
+pub fn lock(world: &Shared) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All ports of one client.
+pub type SimParts = Parts<Port, Port, Port, Port>;
+
+/// The ports of a client.
+#[must_use]
+pub fn parts(world: &Shared, client: usize) -> SimParts {
+    let port = Port {
+        world: Arc::clone(world),
+        client,
+    };
+    Parts {
+        database: port.clone(),
+        log: port.clone(),
+        clock: port.clone(),
+        ids: port,
+    }
+}
+
+/// Every port of one client.
+#[derive(Debug, Clone)]
+pub struct Port {
+    world: Shared,
+    client: usize,
+}
+
+impl Port {
+    fn call(&self, statements: impl IntoIterator<Item = Statement>) -> Call {
+        let mut world = lock(&self.world);
+        let flights = statements
+            .into_iter()
+            .map(|one| (world.depart(self.client, one), None))
+            .collect();
+        Call {
+            world: Arc::clone(&self.world),
+            flights,
+        }
+    }
+}
+
+/// A round in flight.
+struct Call {
+    world: Shared,
+    flights: Vec<(u64, Option<Reply>)>,
+}
+
+impl Future for Call {
+    type Output = Vec<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Vec<Reply>> {
+        let world = Arc::clone(&self.world);
+        let mut world = lock(&world);
+        let mut is_open = false;
+        for (flight, reply) in &mut self.flights {
+            if reply.is_none() {
+                *reply = world.collect(*flight, context.waker());
+                is_open |= reply.is_none();
+            }
+        }
+        if is_open {
+            return Poll::Pending;
+        }
+        Poll::Ready(
+            self.flights
+                .drain(..)
+                .filter_map(|(_, reply)| reply)
+                .collect(),
+        )
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut world = lock(&self.world);
+        for (flight, reply) in &self.flights {
+            if reply.is_none() {
+                world.abandon(*flight);
+            }
+        }
+    }
+}
+
+fn unavailable(operation: &'static str) -> PortError {
+    PortError::Unavailable {
+        operation,
+        cause: None,
+    }
+}
+
+/// Takes the answers of a round of one kind; anything else is a failure of the port.
+macro_rules! answers {
+    ($replies:expr, $operation:literal, $pattern:pat => $value:expr) => {
+        $replies
+            .await
+            .into_iter()
+            .map(|reply| match reply {
+                $pattern => Ok($value),
+                _ => Err(unavailable($operation)),
+            })
+            .collect::<Result<Vec<_>, PortError>>()
+    };
+}
+
+impl Identity for Port {
+    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
+        let call = self.call(keys.iter().map(|key| Statement::ReadClaim(*key)));
+        answers!(call, "claims", Reply::Claim(claim) => claim)
+    }
+
+    async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
+        let call = self.call(reads.iter().map(|read| Statement::ReadNode(*read)));
+        answers!(call, "nodes", Reply::Node(node) => node)
+    }
+
+    async fn attempt(&self, statements: &[Conditional], _: Durability) -> Vec<Outcome> {
+        let call = self.call(statements.iter().cloned().map(Statement::Attempt));
+        let replies = call.await.into_iter();
+        replies
+            .map(|reply| match reply {
+                Reply::Outcome(outcome) => outcome,
+                _ => Outcome::Unknown,
+            })
+            .collect()
+    }
+}
+
+impl Cells for Port {
+    async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
+        let call = self.call(reads.iter().cloned().map(Statement::ReadCells));
+        answers!(call, "cells", Reply::Rows(rows) => rows)
+    }
+
+    async fn write(&self, batches: &[CellBatch], _: Durability) -> Result<(), PortError> {
+        let call = self.call(batches.iter().cloned().map(Statement::WriteCells));
+        answers!(call, "cells", Reply::Done => ()).map(drop)
+    }
+}
+
+impl Listing for Port {
+    async fn add(&self, profile: ProfileKey, _: Durability) -> Result<(), PortError> {
+        let call = self.call([Statement::List(profile)]);
+        answers!(call, "listing", Reply::Done => ()).map(drop)
+    }
+
+    async fn page(
+        &self,
+        store: StoreId,
+        order: Order,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Vec<ProfileId>, PortError> {
+        let call = self.call([Statement::Page(store, order, after, limit)]);
+        let mut pages = answers!(call, "listing", Reply::Page(page) => page)?;
+        Ok(pages.pop().unwrap_or_default())
+    }
+}
+
+impl Control for Port {
+    async fn store(&self, store: StoreId) -> Result<Option<StoreRecord>, PortError> {
+        let call = self.call([Statement::ReadStore(store)]);
+        let mut stores = answers!(call, "control", Reply::Store(store) => *store)?;
+        Ok(stores.pop().flatten())
+    }
+
+    async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
+        // Stores are given to a simulation, not made in it.
+        let mut world = lock(&self.world);
+        Ok(match world.stores.insert(record.id, record.clone()) {
+            None => Created::Now,
+            Some(_) => Created::Already,
+        })
+    }
+
+    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
+        let world = lock(&self.world);
+        let own = world
+            .stores
+            .values()
+            .filter(|record| record.account == *account);
+        Ok(own.map(|record| record.id).collect())
+    }
+}
+
+impl TraitLog for Port {
+    async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
+        let call = self.call([Statement::Publish(record)]);
+        match call.await.pop() {
+            Some(Reply::Done) => Ok(()),
+            _ => Err(PublishError::Unavailable(None)),
+        }
+    }
+}
+
+/// Microseconds of simulated time a step.
+const STEP: u64 = 1_000;
+/// Where simulated time begins.
+const START: i64 = 1_700_000_000_000_000;
+
+impl Clock for Port {
+    fn now(&self) -> Result<Micros, ClockUnsound> {
+        let world = lock(&self.world);
+        let skew = world.skews.get(&self.client).copied().unwrap_or(0);
+        let elapsed = i64::try_from(world.steps * STEP).unwrap_or(i64::MAX / 2);
+        Ok(Micros::from_micros(START + elapsed + skew))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(lock(&self.world).steps * STEP)
+    }
+
+    async fn sleep(&self, _: Duration) {
+        self.call([Statement::Sleep]).await;
+    }
+}
+
+impl Ids for Port {
+    fn profile(&self) -> ProfileId {
+        let mut world = lock(&self.world);
+        // Counted, so that ids are in the order of their making; their milliseconds are of no matter here.
+        let number = world.count();
+        ProfileId::from_uuid(Uuid::from_u128((0x0190_0000_0000 << 80) | number))
+    }
+
+    fn random(&self) -> Uuid {
+        let number = lock(&self.world).count();
+        Uuid::from_u128((0xffff << 112) | number)
+    }
+}

@@ -1,0 +1,619 @@
+//! What the ports stand for: tables, a log, and the statements that are in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::task::Waker;
+
+use kith_domain::event::TraitEvent;
+use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, RequestId, StoreId};
+use kith_domain::identifier::ClaimKey;
+use kith_domain::store::StoreRecord;
+use kith_domain::time::Micros;
+use kith_domain::traits::TraitCell;
+use kith_profiles::ports::{
+    CellBatch, CellRead, CellRows, CellWrite, Claim, Conditional, IdentRow, LinkRow, NewRecord,
+    Node, NodeRead, Order, Outcome, Pointer, Select, Standing, Verdict, VerdictRow, Verdicts,
+};
+
+/// One statement in flight.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    /// A claim's read.
+    ReadClaim(ClaimKey),
+    /// A node's read.
+    ReadNode(NodeRead),
+    /// The second half of a node's read whose verdict was absent: the pointer and the mark, a moment later.
+    ReadStatics(ProfileKey),
+    /// A conditional statement.
+    Attempt(Conditional),
+    /// A read of cells.
+    ReadCells(CellRead),
+    /// A plain batch.
+    WriteCells(CellBatch),
+    /// A row of the listing.
+    List(ProfileKey),
+    /// A page of the listing.
+    Page(StoreId, Order, Option<ProfileId>, usize),
+    /// A store's control row.
+    ReadStore(StoreId),
+    /// A record for the log.
+    Publish(NewRecord),
+    /// A pause.
+    Sleep,
+}
+
+/// The answer to a statement.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// To [`Statement::ReadClaim`].
+    Claim(Option<Claim>),
+    /// To [`Statement::ReadNode`] and [`Statement::ReadStatics`].
+    Node(Node),
+    /// To [`Statement::Attempt`].
+    Outcome(Outcome),
+    /// To [`Statement::ReadCells`].
+    Rows(CellRows),
+    /// To [`Statement::Page`].
+    Page(Vec<ProfileId>),
+    /// To [`Statement::ReadStore`].
+    Store(Box<Option<StoreRecord>>),
+    /// To the rest.
+    Done,
+    /// No answer in time: a plain write or a publish may have been applied.
+    Failed,
+}
+
+/// A statement in flight, or answered and not yet collected.
+#[derive(Debug)]
+pub struct Flight {
+    /// Whose it is.
+    pub client: usize,
+    /// What it says.
+    pub statement: Statement,
+    /// Its answer.
+    pub reply: Option<Reply>,
+    /// Nobody waits for it any more: it may yet be applied, or never.
+    pub is_orphan: bool,
+    waker: Option<Waker>,
+}
+
+/// Tables, log and flights.
+#[derive(Debug, Default)]
+pub struct World {
+    claims: BTreeMap<ClaimKey, Claim>,
+    nodes: BTreeMap<ProfileKey, Node>,
+    cells: BTreeMap<ProfileKey, CellRows>,
+    forgotten: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
+    ident_times: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
+    listing: BTreeSet<ProfileKey>,
+    /// Stores by id.
+    pub stores: BTreeMap<StoreId, StoreRecord>,
+    /// Every event that reached the log.
+    pub log: Vec<TraitEvent>,
+    /// The stamp of every request whose event reached the log.
+    pub stamps: BTreeMap<RequestId, Micros>,
+    /// Records that reached the log and are no events.
+    pub poison: usize,
+    flights: BTreeMap<u64, Flight>,
+    next_flight: u64,
+    /// Steps so far: simulated time.
+    pub steps: u64,
+    /// How far each client's wall clock is off, in microseconds.
+    pub skews: BTreeMap<usize, i64>,
+    next_id: u128,
+}
+
+impl World {
+    /// Puts a statement in flight.
+    pub fn depart(&mut self, client: usize, statement: Statement) -> u64 {
+        self.next_flight += 1;
+        let flight = Flight {
+            client,
+            statement,
+            reply: None,
+            is_orphan: false,
+            waker: None,
+        };
+        self.flights.insert(self.next_flight, flight);
+        self.next_flight
+    }
+
+    /// Takes the answer, if it is there; else the waker is kept.
+    pub fn collect(&mut self, flight: u64, waker: &Waker) -> Option<Reply> {
+        let entry = self.flights.get_mut(&flight)?;
+        match entry.reply.take() {
+            Some(reply) => {
+                self.flights.remove(&flight);
+                Some(reply)
+            }
+            None => {
+                entry.waker = Some(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// Nobody waits for this one any more. A read is forgotten; a write may yet be applied.
+    pub fn abandon(&mut self, flight: u64) {
+        let Some(entry) = self.flights.get_mut(&flight) else {
+            return;
+        };
+        let writes = matches!(
+            entry.statement,
+            Statement::Attempt(_)
+                | Statement::WriteCells(_)
+                | Statement::List(_)
+                | Statement::Publish(_)
+        );
+        if writes && entry.reply.is_none() {
+            entry.is_orphan = true;
+            entry.waker = None;
+        } else {
+            self.flights.remove(&flight);
+        }
+    }
+
+    /// The statements that may run next: those waited for, and those given up.
+    #[must_use]
+    pub fn in_flight(&self) -> Vec<(u64, bool)> {
+        let open = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.reply.is_none());
+        open.map(|(id, flight)| (*id, flight.is_orphan)).collect()
+    }
+
+    /// Whether a statement of another client than this one is in flight too.
+    #[must_use]
+    pub fn is_overlapped(&self, client: usize) -> bool {
+        self.flights
+            .values()
+            .any(|flight| flight.client != client && flight.reply.is_none())
+    }
+
+    /// One in flight.
+    #[must_use]
+    pub fn flight(&self, flight: u64) -> Option<&Flight> {
+        self.flights.get(&flight)
+    }
+
+    /// Drops a statement that nobody waits for: it is never applied.
+    pub fn lose(&mut self, flight: u64) {
+        self.flights.remove(&flight);
+    }
+
+    /// Runs a statement and answers it.
+    pub fn execute(&mut self, flight: u64) {
+        self.steps += 1;
+        let Some(entry) = self.flights.get(&flight) else {
+            return;
+        };
+        let statement = entry.statement.clone();
+        if entry.is_orphan {
+            self.flights.remove(&flight);
+            self.apply(&statement);
+            return;
+        }
+        if let Some(reply) = self.apply(&statement) {
+            self.answer(flight, reply);
+        } else if let (Statement::ReadNode(read), Some(entry)) =
+            (statement, self.flights.get_mut(&flight))
+        {
+            entry.statement = Statement::ReadStatics(read.at);
+        }
+    }
+
+    /// Answers a write without an answer: it is applied now, or stays in flight without anybody waiting for it.
+    pub fn execute_unknown(&mut self, flight: u64, applied: bool) {
+        self.steps += 1;
+        let Some(entry) = self.flights.get(&flight) else {
+            return;
+        };
+        let (client, statement) = (entry.client, entry.statement.clone());
+        let reply = match statement {
+            Statement::Attempt(_) => Reply::Outcome(Outcome::Unknown),
+            _ => Reply::Failed,
+        };
+        self.answer(flight, reply);
+        if applied {
+            self.apply(&statement);
+        } else {
+            let ghost = self.depart(client, statement);
+            self.abandon(ghost);
+        }
+    }
+
+    fn answer(&mut self, flight: u64, reply: Reply) {
+        if let Some(entry) = self.flights.get_mut(&flight) {
+            entry.reply = Some(reply);
+            if let Some(waker) = entry.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// A counter, as the source of ids.
+    pub fn count(&mut self) -> u128 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Applies a statement. `None`: a node's read whose verdict is absent goes on with a second read.
+    fn apply(&mut self, statement: &Statement) -> Option<Reply> {
+        Some(match statement {
+            Statement::ReadClaim(key) => Reply::Claim(self.claims.get(key).copied()),
+            Statement::ReadNode(read) => return self.read_node(*read).map(Reply::Node),
+            Statement::ReadStatics(at) => {
+                let mut node = self.nodes.get(at).cloned().unwrap_or_default();
+                node.verdicts.clear();
+                Reply::Node(node)
+            }
+            Statement::Attempt(conditional) => Reply::Outcome(self.attempt(conditional)),
+            Statement::ReadCells(read) => Reply::Rows(self.read_cells(read)),
+            Statement::WriteCells(batch) => {
+                self.write_cells(batch);
+                Reply::Done
+            }
+            Statement::List(at) => {
+                self.listing.insert(*at);
+                Reply::Done
+            }
+            Statement::Page(store, order, after, limit) => {
+                Reply::Page(self.page(*store, *order, *after, *limit))
+            }
+            Statement::ReadStore(store) => Reply::Store(Box::new(self.stores.get(store).cloned())),
+            Statement::Publish(record) => {
+                match TraitEvent::decode(&record.payload) {
+                    Ok(event) => {
+                        self.stamps.insert(event.request, event.stamp);
+                        self.log.push(event);
+                    }
+                    Err(_) => self.poison += 1,
+                }
+                Reply::Done
+            }
+            Statement::Sleep => Reply::Done,
+        })
+    }
+
+    fn read_node(&self, read: NodeRead) -> Option<Node> {
+        let whole = self.nodes.get(&read.at).cloned().unwrap_or_default();
+        let verdicts = match read.verdicts {
+            Verdicts::None => Vec::new(),
+            Verdicts::All => whole.verdicts.clone(),
+            Verdicts::Of(child, token) => {
+                let row = whole
+                    .verdicts
+                    .iter()
+                    .find(|row| row.child == child && row.token == token)?;
+                vec![*row]
+            }
+        };
+        Some(Node { verdicts, ..whole })
+    }
+
+    fn attempt(&mut self, statement: &Conditional) -> Outcome {
+        match statement {
+            Conditional::Claim {
+                key,
+                expected,
+                id,
+                profile,
+                added_at,
+                place,
+                by_request,
+            } => {
+                let claim = Claim {
+                    profile: Some(*profile),
+                    id: *id,
+                    added_at: *added_at,
+                    place: *place,
+                    by_request: *by_request,
+                };
+                self.set_claim(*key, *expected, claim)
+            }
+            Conditional::Release {
+                key,
+                expected,
+                id,
+                by_request,
+            } => {
+                let Some(held) = self.claims.get(key).copied() else {
+                    return Outcome::Refused(Standing::default());
+                };
+                let claim = Claim {
+                    profile: None,
+                    id: *id,
+                    by_request: *by_request,
+                    ..held
+                };
+                self.set_claim(*key, Some(*expected), claim)
+            }
+            Conditional::Point {
+                child,
+                expected,
+                parent,
+                token,
+            } => self.on_node(*child, *expected, None, |node| {
+                node.pointer = Some(Pointer {
+                    parent: *parent,
+                    token: *token,
+                });
+            }),
+            Conditional::Link {
+                parent,
+                child,
+                token,
+                expected,
+                ..
+            } => {
+                let row = VerdictRow {
+                    child: *child,
+                    token: *token,
+                    verdict: Verdict::Linked,
+                };
+                self.on_node(*parent, *expected, Some(row), |node| {
+                    node.verdicts.push(row)
+                })
+            }
+            Conditional::Void {
+                parent,
+                child,
+                token,
+                ..
+            } => {
+                let node = self.nodes.entry(*parent).or_default();
+                let row = VerdictRow {
+                    child: *child,
+                    token: *token,
+                    verdict: Verdict::Void,
+                };
+                let stands = node
+                    .verdicts
+                    .iter()
+                    .find(|old| old.child == *child && old.token == *token);
+                if let Some(stands) = stands {
+                    return Outcome::Refused(Standing {
+                        verdict: Some(stands.verdict),
+                        ..Standing::default()
+                    });
+                }
+                node.verdicts.push(row);
+                Outcome::Applied
+            }
+            Conditional::Kill {
+                profile,
+                expected,
+                id,
+            } => self.on_node(*profile, *expected, None, |node| node.dead = Some(*id)),
+        }
+    }
+
+    fn set_claim(
+        &mut self,
+        key: ClaimKey,
+        expected: Option<kith_domain::id::ClaimId>,
+        claim: Claim,
+    ) -> Outcome {
+        let standing = self.claims.get(&key).map(|claim| claim.id);
+        if standing != expected {
+            return Outcome::Refused(Standing {
+                claim_id: standing,
+                ..Standing::default()
+            });
+        }
+        self.claims.insert(key, claim);
+        Outcome::Applied
+    }
+
+    /// POINT, LINK and KILL: not dead, the pointer as read, and no verdict under `row`.
+    fn on_node(
+        &mut self,
+        at: ProfileKey,
+        expected: Option<kith_domain::id::LinkToken>,
+        row: Option<VerdictRow>,
+        write: impl FnOnce(&mut Node),
+    ) -> Outcome {
+        let node = self.nodes.entry(at).or_default();
+        let verdict = row.and_then(|row| {
+            let stands = node
+                .verdicts
+                .iter()
+                .find(|old| old.child == row.child && old.token == row.token);
+            stands.map(|old| old.verdict)
+        });
+        let parent_token = node.pointer.map(|pointer| pointer.token);
+        if node.dead.is_some() || parent_token != expected || verdict.is_some() {
+            return Outcome::Refused(Standing {
+                claim_id: None,
+                verdict,
+                dead: node.dead,
+                parent_token,
+            });
+        }
+        write(node);
+        Outcome::Applied
+    }
+
+    fn read_cells(&self, read: &CellRead) -> CellRows {
+        let Some(whole) = self.cells.get(&read.at) else {
+            return CellRows::default();
+        };
+        let mut rows = CellRows::default();
+        for select in &read.select {
+            match select {
+                Select::Clock => rows.clock = whole.clock,
+                Select::Root => rows.root = whole.root,
+                Select::Ident(id_type, value, claim) => rows.idents.extend(
+                    whole
+                        .idents
+                        .iter()
+                        .filter(|row| {
+                            row.id_type == *id_type && row.value == *value && row.claim == *claim
+                        })
+                        .cloned(),
+                ),
+                Select::Idents => rows.idents.clone_from(&whole.idents),
+                Select::Link(child, token) => rows.links.extend(
+                    whole
+                        .links
+                        .iter()
+                        .filter(|row| row.child == *child && row.token == *token),
+                ),
+                Select::LinksAndMembers => {
+                    rows.links.clone_from(&whole.links);
+                    rows.members.clone_from(&whole.members);
+                }
+                Select::Traits => rows.traits.clone_from(&whole.traits),
+            }
+        }
+        rows
+    }
+
+    fn write_cells(&mut self, batch: &CellBatch) {
+        let rows = self.cells.entry(batch.at).or_default();
+        for write in &batch.writes {
+            match write {
+                CellWrite::Clock => rows.clock = rows.clock.max(Some(batch.time)),
+                CellWrite::Ident(row) => {
+                    let at = (batch.at, row.claim);
+                    if self
+                        .forgotten
+                        .get(&at)
+                        .is_some_and(|time| *time >= batch.time)
+                    {
+                        continue;
+                    }
+                    let time = self.ident_times.entry(at).or_insert(batch.time);
+                    *time = (*time).max(batch.time);
+                    write_ident(&mut rows.idents, row);
+                }
+                CellWrite::Link(row) => write_link(&mut rows.links, *row),
+                CellWrite::Member(profile) => {
+                    if !rows.members.contains(profile) {
+                        rows.members.push(*profile);
+                    }
+                }
+                CellWrite::Root(ancestor) => rows.root = Some(*ancestor),
+                CellWrite::Trait(definition, value) => {
+                    let cell = TraitCell {
+                        definition: *definition,
+                        value: value.clone(),
+                        time: batch.time,
+                    };
+                    write_trait(&mut rows.traits, *definition, cell);
+                }
+                CellWrite::ForgetIdent(_, _, claim) => {
+                    let at = (batch.at, *claim);
+                    let time = self.forgotten.entry(at).or_insert(batch.time);
+                    *time = (*time).max(batch.time);
+                    if self
+                        .ident_times
+                        .get(&at)
+                        .is_none_or(|written| *written <= batch.time)
+                    {
+                        rows.idents.retain(|row| row.claim != *claim);
+                    }
+                }
+            }
+        }
+    }
+
+    fn page(
+        &self,
+        store: StoreId,
+        order: Order,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Vec<ProfileId> {
+        let ids = self
+            .listing
+            .iter()
+            .filter(|key| key.store == store)
+            .map(|key| key.profile);
+        match order {
+            Order::Ascending => ids
+                .filter(|id| after.is_none_or(|after| *id > after))
+                .take(limit)
+                .collect(),
+            Order::Descending => ids
+                .rev()
+                .filter(|id| after.is_none_or(|after| *id < after))
+                .take(limit)
+                .collect(),
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ what predicates look at
+
+    /// Every node.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<ProfileKey, Node> {
+        &self.nodes
+    }
+
+    /// Every claim.
+    #[must_use]
+    pub fn claims(&self) -> &BTreeMap<ClaimKey, Claim> {
+        &self.claims
+    }
+
+    /// Every partition of cells.
+    #[must_use]
+    pub fn cells(&self) -> &BTreeMap<ProfileKey, CellRows> {
+        &self.cells
+    }
+
+    /// The live root that a profile leads to over `linked` verdicts; `None` if the set is dead.
+    #[must_use]
+    pub fn root_of(&self, mut at: ProfileKey) -> Option<ProfileId> {
+        loop {
+            let node = self.nodes.get(&at).cloned().unwrap_or_default();
+            if node.dead.is_some() {
+                return None;
+            }
+            let Some(pointer) = node.pointer else {
+                return Some(at.profile);
+            };
+            let parent = ProfileKey {
+                profile: pointer.parent,
+                ..at
+            };
+            let linked = self.nodes.get(&parent).is_some_and(|node| {
+                node.verdicts.iter().any(|row| {
+                    row.child == at.profile
+                        && row.token == pointer.token
+                        && row.verdict == Verdict::Linked
+                })
+            });
+            if !linked {
+                return Some(at.profile);
+            }
+            at = parent;
+        }
+    }
+}
+
+fn write_ident(rows: &mut Vec<IdentRow>, row: &IdentRow) {
+    match rows.iter_mut().find(|old| old.claim == row.claim) {
+        Some(old) => old.settled |= row.settled,
+        None => rows.push(row.clone()),
+    }
+}
+
+fn write_link(rows: &mut Vec<LinkRow>, row: LinkRow) {
+    match rows
+        .iter_mut()
+        .find(|old| old.child == row.child && old.token == row.token)
+    {
+        Some(old) => old.settled |= row.settled,
+        None => rows.push(row),
+    }
+}
+
+fn write_trait(rows: &mut Vec<TraitCell>, definition: DefinitionId, cell: TraitCell) {
+    match rows.iter_mut().find(|old| old.definition == definition) {
+        Some(old) if cell.replaces(old) => *old = cell,
+        Some(_) => {}
+        None => rows.push(cell),
+    }
+}

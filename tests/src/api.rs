@@ -1,0 +1,249 @@
+//! A caller: the operations over HTTP, with the whole answer kept.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use crate::poll::until;
+use crate::privacy;
+
+/// The development account.
+pub const ACCOUNT: &str = "AC00000000000000000000000000000000";
+/// Its token.
+pub const TOKEN: &str = "development";
+/// Its store.
+pub const STORE: &str = "mem_store_00000000000000000000000000";
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; `Null` if it is not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// A header as text; empty if it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// The `id` of the body.
+    ///
+    /// # Errors
+    /// When the answer is not a 202 with one.
+    pub fn accepted_id(&self) -> Result<String> {
+        ensure!(self.status == 202, "{} {}", self.status, self.body);
+        Ok(self.body["id"].as_str().context("no id")?.to_owned())
+    }
+}
+
+/// A caller of one base URL. Does not follow redirects.
+#[derive(Debug, Clone)]
+pub struct Api {
+    client: Client,
+    base: String,
+    account: String,
+    token: String,
+    store: String,
+}
+
+impl Api {
+    /// A caller with the development account's credentials.
+    ///
+    /// # Errors
+    /// When no client can be built.
+    pub fn new(base: &str) -> Result<Self> {
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(10))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            client,
+            base: base.trim_end_matches('/').to_owned(),
+            account: ACCOUNT.into(),
+            token: TOKEN.into(),
+            store: STORE.into(),
+        })
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends a request to a path below the store.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        self.send_with(method, path, body, &[]).await
+    }
+
+    /// Sends a request with more headers.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
+        let url = format!("{}/v1/Stores/{}{path}", self.base, self.store);
+        let mut request = self
+            .client
+            .request(method, url)
+            .basic_auth(&self.account, Some(&self.token));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            privacy::sent(body);
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        let answer = request.send().await?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let bytes = answer.bytes().await?;
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// Create with these traits.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn create(&self, traits: Value) -> Result<Answer> {
+        self.send(
+            Method::POST,
+            "/Profiles",
+            Some(&json!({ "traits": traits })),
+        )
+        .await
+    }
+
+    /// Create with these `Contact` traits; the id of the answer, which must be a 202.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn contact(&self, contact: Value) -> Result<String> {
+        self.create(json!({ "Contact": contact }))
+            .await?
+            .accepted_id()
+    }
+
+    /// GET of a profile.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&self, profile: &str) -> Result<Answer> {
+        self.send(Method::GET, &format!("/Profiles/{profile}"), None)
+            .await
+    }
+
+    /// The identifiers of a profile by type; GET must be answered 200.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn identifiers(&self, profile: &str) -> Result<BTreeMap<String, Vec<String>>> {
+        let answer = self
+            .send(
+                Method::GET,
+                &format!("/Profiles/{profile}/Identifiers"),
+                None,
+            )
+            .await?;
+        ensure!(answer.status == 200, "{} {}", answer.status, answer.body);
+        let sets = answer.body["identifiers"]
+            .as_array()
+            .context("no identifiers")?;
+        sets.iter()
+            .map(|set| {
+                let values = serde_json::from_value(set["values"].clone())?;
+                Ok((
+                    set["idType"].as_str().context("no idType")?.to_owned(),
+                    values,
+                ))
+            })
+            .collect()
+    }
+
+    /// Lookup, whole.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn lookup(&self, id_type: &str, value: &str) -> Result<Answer> {
+        let body = json!({ "idType": id_type, "value": value });
+        self.send(Method::POST, "/Profiles/Lookup", Some(&body))
+            .await
+    }
+
+    /// The profiles of a Lookup, which must be answered 200.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn owners(&self, id_type: &str, value: &str) -> Result<Vec<String>> {
+        let answer = self.lookup(id_type, value).await?;
+        ensure!(answer.status == 200, "{} {}", answer.status, answer.body);
+        Ok(serde_json::from_value(answer.body["profiles"].clone())?)
+    }
+
+    /// All profiles of the store, newest first.
+    ///
+    /// # Errors
+    /// When a page is not answered 200.
+    pub async fn list(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        let mut query = String::from("?pageSize=1000");
+        loop {
+            let answer = self
+                .send(Method::GET, &format!("/Profiles{query}"), None)
+                .await?;
+            ensure!(answer.status == 200, "{} {}", answer.status, answer.body);
+            ensure!(answer.body["meta"]["key"] == "profiles", "{}", answer.body);
+            let page: Vec<String> = serde_json::from_value(answer.body["profiles"].clone())?;
+            all.extend(page);
+            match answer.body["meta"]["nextToken"].as_str() {
+                Some(token) => query = format!("?pageSize=1000&pageToken={token}"),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Waits until a trait of a profile has this value (`Null`: until it is not there).
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn until_trait(&self, profile: &str, name: (&str, &str), value: Value) -> Result<()> {
+        until(
+            Duration::from_secs(20),
+            &format!("{}.{}", name.0, name.1),
+            || async {
+                let answer = self.get(profile).await?;
+                ensure!(answer.status == 200, "{} for {profile}", answer.status);
+                Ok((answer.body["traits"][name.0][name.1] == value).then_some(()))
+            },
+        )
+        .await
+    }
+}

@@ -1,0 +1,253 @@
+//! The real servers of a run, and a keyspace and topics of its own for each test.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::process::Launch;
+
+/// Where the CQL nodes of this run are.
+///
+/// # Errors
+/// When the run was started without servers.
+pub fn cql_nodes() -> Result<Vec<String>> {
+    let nodes =
+        std::env::var("KITH_TEST_CQL_NODES").context("KITH_TEST_CQL_NODES: run `make test`")?;
+    Ok(nodes
+        .split(',')
+        .map(|node| node.trim().to_owned())
+        .collect())
+}
+
+/// Where the broker of this run is.
+///
+/// # Errors
+/// When the run was started without servers.
+pub fn kafka_bootstrap() -> Result<String> {
+    std::env::var("KITH_TEST_KAFKA_BOOTSTRAP").context("KITH_TEST_KAFKA_BOOTSTRAP: run `make test`")
+}
+
+/// `deploy/local/node NAME ACTION` on the servers of this run, for suites that have them to themselves while they run.
+///
+/// # Errors
+/// When it fails.
+pub async fn node(name: &str, action: &str) -> Result<()> {
+    let dir =
+        std::env::var("KITH_TEST_LOCAL_DIR").context("KITH_TEST_LOCAL_DIR: run `make test`")?;
+    let mut command = Command::new(workspace().join("deploy/local/node"));
+    command.args([name, action]).env("KITH_LOCAL_DIR", dir);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    ensure!(
+        output.status.success(),
+        "deploy/local/node {name} {action}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// The folder of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default()
+}
+
+/// A keyspace and topics of one test on real servers.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// CQL contact points.
+    pub cql_nodes: Vec<String>,
+    /// The keyspace.
+    pub keyspace: String,
+    /// The broker.
+    pub bootstrap: String,
+    /// The traits topic.
+    pub topic: String,
+    /// The consumer group.
+    pub group: String,
+    /// Replicas of the data.
+    pub replication_factor: usize,
+}
+
+impl Place {
+    /// A new place on the servers of this run. Nothing is made there yet.
+    ///
+    /// # Errors
+    /// When the run was started without servers.
+    pub fn new() -> Result<Self> {
+        Ok(Self::on(cql_nodes()?, kafka_bootstrap()?))
+    }
+
+    /// A new place on these servers.
+    #[must_use]
+    pub fn on(cql_nodes: Vec<String>, bootstrap: String) -> Self {
+        let name = uuid::Uuid::new_v4().as_simple().to_string()[..12].to_owned();
+        let replication_factor = cql_nodes.len();
+        Self {
+            cql_nodes,
+            keyspace: format!("t{name}"),
+            bootstrap,
+            topic: format!("t{name}.traits"),
+            group: format!("t{name}.worker"),
+            replication_factor,
+        }
+    }
+
+    /// The same place, reached through these addresses.
+    #[must_use]
+    pub fn through(&self, cql: Option<SocketAddr>, kafka: Option<SocketAddr>) -> Self {
+        let mut place = self.clone();
+        if let Some(cql) = cql {
+            place.cql_nodes = vec![cql.to_string()];
+        }
+        if let Some(kafka) = kafka {
+            place.bootstrap = kafka.to_string();
+        }
+        place
+    }
+
+    /// A launch of a service at this place.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn launch(&self, binary: &str) -> Result<Launch> {
+        Ok(Launch::new(binary)?
+            .with("KITH_CQL_NODES", self.cql_nodes.join(","))
+            .with("KITH_CQL_KEYSPACE", &self.keyspace)
+            .with("KITH_CQL_DIALECT", "cassandra")
+            .with("KITH_CQL_REPLICATION_FACTOR", self.replication_factor)
+            .with("KITH_KAFKA_BOOTSTRAP", &self.bootstrap)
+            .with("KITH_KAFKA_TRAITS_TOPIC", &self.topic)
+            .with("KITH_KAFKA_GROUP", &self.group)
+            .with("KITH_KAFKA_TOPIC_PARTITIONS", "8")
+            .with("KITH_KAFKA_REPLICATION_FACTOR", "1")
+            .with("KITH_KAFKA_SESSION_TIMEOUT", "6s"))
+    }
+
+    /// Makes the keyspace, the topics and the development store, as an operator would.
+    ///
+    /// # Errors
+    /// When `ingest-api migrate` fails; with what it said.
+    pub async fn migrate(&self) -> Result<()> {
+        let mut launch = self.launch("ingest-api")?;
+        launch.arguments = vec!["migrate".into(), "--development-store".into()];
+        let mut command = launch.command()?;
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(
+            output.status.success(),
+            "migrate: {}: {}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+}
+
+/// Servers of one test's own, to be killed and frozen. Dropping them stops them.
+#[derive(Debug)]
+pub struct OwnServers {
+    dir: PathBuf,
+    environment: Vec<(String, String)>,
+    settings: Vec<(String, String)>,
+}
+
+impl OwnServers {
+    /// Starts a broker and `nodes` CQL nodes, on ports of their own. Takes tens of seconds.
+    ///
+    /// # Errors
+    /// When `deploy/local/up` fails; with what it said.
+    pub async fn start(nodes: usize, environment: &[(&str, &str)]) -> Result<Self> {
+        let dir =
+            std::env::temp_dir().join(format!("kith-own-{}", uuid::Uuid::new_v4().as_simple()));
+        let port = || crate::process::free_address().map(|address| address.port().to_string());
+        let mut variables: Vec<(String, String)> = vec![
+            ("KITH_LOCAL_DIR".into(), dir.display().to_string()),
+            ("KITH_LOCAL_MIGRATE".into(), "0".into()),
+            ("NODES".into(), nodes.to_string()),
+        ];
+        for name in [
+            "KAFKA_PORT",
+            "KAFKA_CONTROLLER_PORT",
+            "KAFKA_PROXIED_PORT",
+            "KAFKA_PROXY_PORT",
+            "CQL_PORT",
+            "STORAGE_PORT",
+        ] {
+            variables.push((format!("KITH_LOCAL_{name}"), port()?));
+        }
+        variables.extend(
+            environment
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into())),
+        );
+        let mut servers = Self {
+            dir,
+            environment: variables,
+            settings: Vec::new(),
+        };
+        let said = servers.run("up", &[]).await?;
+        servers.settings = said
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Ok(servers)
+    }
+
+    /// A place on these servers.
+    ///
+    /// # Errors
+    /// When `up` did not say where they are.
+    pub fn place(&self) -> Result<Place> {
+        let setting = |wanted: &str| {
+            let found = self.settings.iter().find(|(name, _)| name == wanted);
+            found
+                .map(|(_, value)| value.clone())
+                .with_context(|| format!("no {wanted}"))
+        };
+        let nodes = setting("KITH_CQL_NODES")?
+            .split(',')
+            .map(str::to_owned)
+            .collect();
+        Ok(Place::on(nodes, setting("KITH_KAFKA_BOOTSTRAP")?))
+    }
+
+    /// `deploy/local/node NAME ACTION`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn node(&self, name: &str, action: &str) -> Result<()> {
+        self.run("node", &[name, action]).await.map(drop)
+    }
+
+    async fn run(&self, script: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(script, arguments);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(
+            output.status.success(),
+            "deploy/local/{script} {arguments:?}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self, script: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(workspace().join("deploy/local").join(script));
+        command.args(arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+impl Drop for OwnServers {
+    fn drop(&mut self) {
+        drop(self.command("down", &["--delete"]).output());
+        drop(std::fs::remove_dir_all(&self.dir));
+    }
+}

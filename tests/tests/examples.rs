@@ -1,0 +1,553 @@
+//! The worked examples of `memory-api.md` 10, over HTTP, each on both pairs. Every example has people of its own, so all
+//! run at once on one store.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use kith_tests::api::{Api, STORE};
+use kith_tests::pair::{Pair, Shape};
+use libtest_mimic::{Arguments, Failed, Trial};
+use rand::RngExt;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+fn main() -> Result<()> {
+    let arguments = Arguments::from_args();
+    let runtime = Arc::new(tokio::runtime::Runtime::new()?);
+    if arguments.list {
+        libtest_mimic::run(&arguments, trials(&runtime, "standalone", None)).exit();
+    }
+    let shape = Shape::single();
+    let (standalone, servers) = runtime
+        .block_on(async { tokio::try_join!(Pair::standalone(&shape), Pair::servers(&shape)) })?;
+    let mut all = Vec::new();
+    for pair in [&standalone, &servers] {
+        all.extend(trials(&runtime, pair.name, Some(pair.api().clone())));
+    }
+    let conclusion = libtest_mimic::run(&arguments, all);
+    runtime.block_on(async {
+        standalone.stop().await?;
+        servers.stop().await
+    })?;
+    conclusion.exit()
+}
+
+macro_rules! examples {
+    ($runtime:expr, $pair:expr, $api:expr, [$($example:ident),* $(,)?]) => {
+        vec![$({
+            let (runtime, api) = (Arc::clone($runtime), $api.clone());
+            Trial::test(format!("{}::{}", $pair, stringify!($example)), move || {
+                let api = api.context("no pair")?;
+                runtime.block_on($example(&api)).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        }),*]
+    };
+}
+
+fn trials(runtime: &Arc<tokio::runtime::Runtime>, pair: &str, api: Option<Api>) -> Vec<Trial> {
+    examples!(
+        runtime,
+        pair,
+        api,
+        [
+            e01_new,
+            e02_repeat,
+            e03_second_identifier,
+            e04_two_profiles_merged_by_one_request,
+            e05_survivor_is_the_earliest_not_the_highest_rule,
+            e06_three_way_merge,
+            e07_chain_merge,
+            e09_two_merged_families_meet,
+            e10_same_result_in_another_order,
+            e11_email_equivalence,
+            e12_phone_equivalence,
+            e13_type_boundaries,
+            e21_no_identifier,
+            e22_identifier_of_the_wrong_type,
+            e23_not_normalisable,
+            e24_undefined_trait,
+            e25_reading_a_merged_away_id,
+            e35_concurrent_creates,
+            a_person_has_the_newest_of_every_trait,
+        ]
+    )
+}
+
+fn digits(count: usize) -> String {
+    let mut rng = rand::rng();
+    (0..count)
+        .map(|_| char::from(b'0' + rng.random_range(0..10u8)))
+        .collect()
+}
+
+fn email() -> String {
+    format!("ada.{}@example.com", digits(12))
+}
+
+fn phone() -> String {
+    format!("+1317{}", digits(7))
+}
+
+/// Ids carry the minting host's milliseconds: whoever compares ages leaves some between.
+async fn older() {
+    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+}
+
+async fn moved_to(api: &Api, from: &str, to: &str) -> Result<()> {
+    let answer = api.get(from).await?;
+    ensure!(
+        answer.status == 301,
+        "{from}: {} {}",
+        answer.status,
+        answer.body
+    );
+    ensure!(
+        answer.header("canonical-profile-id") == to,
+        "{from} leads to {:?}",
+        answer.headers
+    );
+    Ok(())
+}
+
+async fn values(api: &Api, profile: &str, id_type: &str) -> Result<Vec<String>> {
+    Ok(api
+        .identifiers(profile)
+        .await?
+        .remove(id_type)
+        .unwrap_or_default())
+}
+
+async fn nothing_written(api: &Api, id_type: &str, value: &str) -> Result<()> {
+    let owners = api.owners(id_type, value).await?;
+    ensure!(owners.is_empty(), "a refused request left {owners:?}");
+    Ok(())
+}
+
+async fn e01_new(api: &Api) -> Result<()> {
+    let local = format!("Ada{}", digits(10));
+    let raw = format!("{local}@Example.com");
+    let normal = raw.to_lowercase();
+    let p1 = api
+        .contact(json!({ "email": raw, "firstName": "Ada-Marker" }))
+        .await?;
+    ensure!(api.identifiers(&p1).await? == [("email".to_owned(), vec![normal.clone()])].into());
+    let found = api
+        .lookup("email", &format!(" {}", raw.to_uppercase()))
+        .await?;
+    ensure!(
+        found.status == 200 && found.body["profiles"] == json!([p1]),
+        "{}",
+        found.body
+    );
+    ensure!(
+        found.body["normalizedValue"] == json!(normal),
+        "{}",
+        found.body
+    );
+    let read = api.get(&p1).await?;
+    ensure!(
+        read.body["traits"]["Contact"]["email"] == json!(raw),
+        "{}",
+        read.body
+    );
+    ensure!(read.body["id"] == json!(p1), "{}", read.body);
+    let created = read.body["createdAt"].as_str().context("no createdAt")?;
+    ensure!(created.len() == 20 && created.ends_with('Z'), "{created}");
+    api.until_trait(&p1, ("Contact", "firstName"), json!("Ada-Marker"))
+        .await
+}
+
+async fn e02_repeat(api: &Api) -> Result<()> {
+    let body = json!({ "email": email(), "firstName": "Ada" });
+    let p1 = api.contact(body.clone()).await?;
+    let before = api.identifiers(&p1).await?;
+    ensure!(api.contact(body).await? == p1);
+    ensure!(api.identifiers(&p1).await? == before);
+    ensure!(
+        api.list().await?.iter().filter(|id| **id == p1).count() == 1,
+        "listed once"
+    );
+    Ok(())
+}
+
+async fn e03_second_identifier(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api.contact(json!({ "email": a })).await?;
+    ensure!(api.contact(json!({ "email": a, "phone": b })).await? == p1);
+    let ids = api.identifiers(&p1).await?;
+    ensure!(
+        ids == [
+            ("email".to_owned(), vec![a]),
+            ("phone".to_owned(), vec![b.clone()])
+        ]
+        .into()
+    );
+    ensure!(api.contact(json!({ "phone": b })).await? == p1);
+    Ok(())
+}
+
+async fn e04_two_profiles_merged_by_one_request(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    ensure!(api.contact(json!({ "email": a, "phone": b })).await? == p1);
+    let ids = api.identifiers(&p1).await?;
+    ensure!(
+        ids == [
+            ("email".to_owned(), vec![a]),
+            ("phone".to_owned(), vec![b.clone()])
+        ]
+        .into()
+    );
+    ensure!(api.owners("phone", &b).await? == [p1.clone()]);
+    let listed = api.list().await?;
+    ensure!(
+        listed.contains(&p1) && !listed.contains(&p2),
+        "canonical ids only"
+    );
+    moved_to(api, &p2, &p1).await
+}
+
+async fn e05_survivor_is_the_earliest_not_the_highest_rule(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api.contact(json!({ "phone": b })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "email": a })).await?;
+    ensure!(api.contact(json!({ "email": a, "phone": b })).await? == p1);
+    moved_to(api, &p2, &p1).await
+}
+
+async fn e06_three_way_merge(api: &Api) -> Result<()> {
+    let (a, b, w) = (email(), phone(), format!("whatsapp:{}", phone()));
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    older().await;
+    let p3 = api.contact(json!({ "whatsapp": w })).await?;
+    ensure!(
+        api.contact(json!({ "email": a, "phone": b, "whatsapp": w }))
+            .await?
+            == p1
+    );
+    moved_to(api, &p2, &p1).await?;
+    moved_to(api, &p3, &p1).await?;
+    ensure!(api.identifiers(&p1).await?.len() == 3);
+    Ok(())
+}
+
+async fn e07_chain_merge(api: &Api) -> Result<()> {
+    let (a, b, c) = (email(), phone(), format!("chat-{}", digits(12)));
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    older().await;
+    let p3 = api.contact(json!({ "chatId": c })).await?;
+    ensure!(api.contact(json!({ "phone": b, "chatId": c })).await? == p2);
+    ensure!(api.contact(json!({ "email": a, "phone": b })).await? == p1);
+    moved_to(api, &p3, &p1).await?;
+    ensure!(api.owners("chat", &c).await? == [p1.clone()]);
+    // E8, as far as it creates: what is merged already stays as it is.
+    ensure!(api.contact(json!({ "phone": b, "chatId": c })).await? == p1);
+    Ok(())
+}
+
+async fn e09_two_merged_families_meet(api: &Api) -> Result<()> {
+    let (e1, e2, e3, e4) = (email(), email(), phone(), phone());
+    let p1 = api.contact(json!({ "email": e1 })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "email": e2 })).await?;
+    older().await;
+    let p3 = api.contact(json!({ "phone": e3 })).await?;
+    older().await;
+    let p4 = api.contact(json!({ "phone": e4 })).await?;
+    ensure!(api.contact(json!({ "email": e1, "phone": e3 })).await? == p1);
+    ensure!(api.contact(json!({ "email": e2, "phone": e4 })).await? == p2);
+    // An identifier of P4 with one of P3: the same value under the type that each has.
+    let w = format!("whatsapp:{}", phone());
+    ensure!(api.contact(json!({ "phone": e3, "whatsapp": w })).await? == p1);
+    ensure!(api.contact(json!({ "phone": e4, "whatsapp": w })).await? == p1);
+    for from in [&p2, &p3, &p4] {
+        moved_to(api, from, &p1).await?;
+    }
+    Ok(())
+}
+
+async fn e10_same_result_in_another_order(api: &Api) -> Result<()> {
+    let mut results = Vec::new();
+    for order in [["bw", "aw"], ["aw", "bw"]] {
+        let (a, b, w) = (email(), phone(), format!("whatsapp:{}", phone()));
+        let p1 = api.contact(json!({ "email": a })).await?;
+        older().await;
+        let p2 = api.contact(json!({ "phone": b })).await?;
+        older().await;
+        let p3 = api.contact(json!({ "whatsapp": w })).await?;
+        for merge in order {
+            let body = match merge {
+                "bw" => json!({ "phone": b, "whatsapp": w }),
+                _ => json!({ "email": a, "whatsapp": w }),
+            };
+            api.contact(body).await?;
+        }
+        moved_to(api, &p2, &p1).await?;
+        moved_to(api, &p3, &p1).await?;
+        let ids = api.identifiers(&p1).await?;
+        ensure!(ids["email"] == [a] && ids["phone"] == [b] && ids["whatsapp"] == [w]);
+        results.push(ids.len());
+    }
+    ensure!(results == [3, 3]);
+    Ok(())
+}
+
+async fn e11_email_equivalence(api: &Api) -> Result<()> {
+    let n = digits(12);
+    let p1 = api
+        .contact(json!({ "email": format!(" Ada{n}@EXAMPLE.com") }))
+        .await?;
+    for same in [
+        format!("ada{n}@example.com"),
+        format!("ada{n} @example.com"),
+    ] {
+        ensure!(api.contact(json!({ "email": same })).await? == p1, "{same}");
+    }
+    for other in [
+        format!("ada{n}+x@example.com"),
+        format!("a.da{n}@example.com"),
+    ] {
+        ensure!(
+            api.contact(json!({ "email": other })).await? != p1,
+            "{other}"
+        );
+    }
+    Ok(())
+}
+
+async fn e12_phone_equivalence(api: &Api) -> Result<()> {
+    let n = digits(4);
+    let m = digits(3);
+    let p1 = api
+        .contact(json!({ "phone": format!("1-317-{m}-{n}") }))
+        .await?;
+    for same in [
+        format!("(317) {m}-{n}"),
+        format!("317{m}{n}"),
+        format!("+1 317 {m} {n}"),
+    ] {
+        ensure!(api.contact(json!({ "phone": same })).await? == p1, "{same}");
+    }
+    ensure!(values(api, &p1, "phone").await? == [format!("+1317{m}{n}")]);
+    let singapore = format!("65{}", digits(8));
+    let abroad = api
+        .contact(json!({ "phone": format!("+{singapore}") }))
+        .await?;
+    let home = api.contact(json!({ "phone": singapore })).await?;
+    ensure!(
+        abroad != home,
+        "a foreign number without plus is read as one of the US"
+    );
+    ensure!(values(api, &home, "phone").await? == [format!("+1{singapore}")]);
+    Ok(())
+}
+
+async fn e13_type_boundaries(api: &Api) -> Result<()> {
+    let number = format!("+65{}", digits(8));
+    let p1 = api
+        .contact(json!({ "whatsapp": format!("whatsapp:{number}") }))
+        .await?;
+    let p2 = api.contact(json!({ "phone": number })).await?;
+    let p3 = api.contact(json!({ "whatsapp": number })).await?;
+    ensure!(p1 != p2 && p2 != p3 && p1 != p3, "three profiles");
+    let n = digits(8);
+    let upper = api.contact(json!({ "chatId": format!("Bob{n}") })).await?;
+    ensure!(api.contact(json!({ "chatId": format!("bob{n}") })).await? != upper);
+    Ok(())
+}
+
+async fn e21_no_identifier(api: &Api) -> Result<()> {
+    let listed = api.list().await?.len();
+    for traits in [
+        json!({ "Contact": { "firstName": "Ada" } }),
+        json!({}),
+        json!({ "Contact": { "email": "" } }),
+        json!({ "Contact": { "email": null, "firstName": "Ada" } }),
+        json!({ "Contact": {} }),
+    ] {
+        let answer = api.create(traits.clone()).await?;
+        ensure!(
+            answer.status == 400 && answer.body["code"] == 400,
+            "{traits}: {}",
+            answer.body
+        );
+    }
+    let answer = api
+        .send(Method::POST, "/Profiles", Some(&json!({})))
+        .await?;
+    ensure!(
+        answer.status == 400 && answer.body["code"] == 400,
+        "{}",
+        answer.body
+    );
+    // Others run beside this one: what is new must be theirs, that is, have an identifier.
+    for profile in api.list().await?.iter().rev().skip(listed) {
+        ensure!(
+            !api.identifiers(profile).await?.is_empty(),
+            "{profile} has no identifier"
+        );
+    }
+    Ok(())
+}
+
+async fn e22_identifier_of_the_wrong_type(api: &Api) -> Result<()> {
+    for wrong in [
+        json!(42),
+        json!(["wrong.type@example.com"]),
+        json!({ "v": "wrong.type@example.com" }),
+        json!(true),
+    ] {
+        let b = phone();
+        let answer = api
+            .create(json!({ "Contact": { "email": wrong, "phone": b } }))
+            .await?;
+        ensure!(
+            answer.status == 400 && answer.body["code"] == 400,
+            "{}",
+            answer.body
+        );
+        let errors = answer.body["details"]["errors"]
+            .as_array()
+            .context("no details")?;
+        ensure!(
+            errors
+                .iter()
+                .any(|error| error["field"] == "traits.Contact.email"),
+            "{errors:?}"
+        );
+        nothing_written(api, "phone", &b).await?;
+    }
+    Ok(())
+}
+
+async fn e23_not_normalisable(api: &Api) -> Result<()> {
+    let a = email();
+    let answer = api
+        .create(json!({ "Contact": { "phone": "12345", "email": a } }))
+        .await?;
+    ensure!(
+        answer.status == 400 && answer.body["code"] == 400,
+        "{}",
+        answer.body
+    );
+    nothing_written(api, "email", &a).await?;
+    let answer = api.lookup("phone", "12345").await?;
+    ensure!(
+        answer.status == 400 && answer.body["code"] == 400,
+        "{}",
+        answer.body
+    );
+    Ok(())
+}
+
+async fn e24_undefined_trait(api: &Api) -> Result<()> {
+    let a = email();
+    for traits in [
+        json!({ "Contact": { "email": a, "favouriteColour": "red" } }),
+        json!({ "Contact": { "email": a }, "Nobody": { "x": 1 } }),
+    ] {
+        let answer = api.create(traits).await?;
+        ensure!(
+            answer.status == 400 && answer.body["code"] == 400,
+            "{}",
+            answer.body
+        );
+        nothing_written(api, "email", &a).await?;
+    }
+    Ok(())
+}
+
+async fn e25_reading_a_merged_away_id(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    api.contact(json!({ "email": a, "phone": b })).await?;
+    let base = format!("{}/v1/Stores/{STORE}/Profiles", api.base());
+    for rest in ["?traitGroups=Contact", "", "/Identifiers"] {
+        let answer = api
+            .send(Method::GET, &format!("/Profiles/{p2}{rest}"), None)
+            .await?;
+        ensure!(answer.status == 301, "{rest}: {}", answer.status);
+        let url = format!("{base}/{p1}{rest}");
+        ensure!(answer.header("location") == url, "{:?}", answer.headers);
+        ensure!(
+            answer.header("canonical-profile-id") == p1
+                && answer.header("cache-control") == "no-store"
+        );
+        let body = json!({ "message": "This resource has moved.", "uri": url });
+        ensure!(answer.body == body, "{}", answer.body);
+    }
+    Ok(())
+}
+
+async fn e35_concurrent_creates(api: &Api) -> Result<()> {
+    for _ in 0..5 {
+        let body = json!({ "email": email() });
+        let answers =
+            futures_util::future::try_join_all((0..8).map(|_| api.contact(body.clone()))).await?;
+        let mut canonical = Vec::new();
+        for id in &answers {
+            let read = api.get(id).await?;
+            canonical.push(match read.status {
+                200 => id.clone(),
+                301 => read.header("canonical-profile-id").to_owned(),
+                other => anyhow::bail!("{other} for {id}"),
+            });
+        }
+        canonical.dedup();
+        ensure!(canonical.len() == 1, "{canonical:?}");
+        let listed = api.list().await?;
+        ensure!(
+            answers
+                .iter()
+                .filter(|id| listed.contains(id))
+                .all(|id| *id == canonical[0])
+        );
+        ensure!(
+            listed.iter().filter(|id| **id == canonical[0]).count() == 1,
+            "listed once"
+        );
+    }
+    Ok(())
+}
+
+async fn a_person_has_the_newest_of_every_trait(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api
+        .contact(json!({ "email": a, "firstName": "first-of-all", "city": "Rome" }))
+        .await?;
+    older().await;
+    api.contact(json!({ "phone": b, "firstName": "second-of-all", "state": "Lazio" }))
+        .await?;
+    // A merge joins the traits; a later write wins over both.
+    api.contact(json!({ "email": a, "phone": b })).await?;
+    api.until_trait(&p1, ("Contact", "firstName"), json!("second-of-all"))
+        .await?;
+    api.until_trait(&p1, ("Contact", "city"), json!("Rome"))
+        .await?;
+    api.until_trait(&p1, ("Contact", "state"), json!("Lazio"))
+        .await?;
+    for i in 0..10 {
+        api.contact(json!({ "phone": b, "firstName": format!("number-{i}"), "city": null }))
+            .await?;
+    }
+    api.until_trait(&p1, ("Contact", "firstName"), json!("number-9"))
+        .await?;
+    api.until_trait(&p1, ("Contact", "city"), Value::Null)
+        .await?;
+    let read = api.get(&p1).await?;
+    ensure!(
+        read.body["traits"]["Contact"]["email"] == json!(a),
+        "{}",
+        read.body
+    );
+    Ok(())
+}

@@ -1,0 +1,306 @@
+//! The lives of processes: how they start, refuse to start, and end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use kith_tests::api::Api;
+use kith_tests::pair::{Pair, Shape};
+use kith_tests::process::{Launch, Process, free_address};
+use serde_json::json;
+
+async fn output(launch: &Launch) -> Result<std::process::Output> {
+    let mut command = launch.command()?;
+    Ok(tokio::task::spawn_blocking(move || command.output()).await??)
+}
+
+/// It must end with 78 and one line that names the setting.
+async fn misconfigured(launch: Launch, setting: &str) -> Result<()> {
+    let output = output(&launch).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.code() == Some(78),
+        "{}: {said}",
+        output.status
+    );
+    ensure!(
+        said.trim_end().lines().count() == 1,
+        "more than a line: {said}"
+    );
+    ensure!(said.contains(setting), "{setting} is not named: {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_setting_ends_every_binary_with_78_and_one_line() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let missing = dir.path().join("missing.toml");
+    let unknown = dir.path().join("unknown.toml");
+    std::fs::write(&unknown, "listne = \"127.0.0.1:0\"\n")?;
+    for binary in ["kith", "ingest-api", "trait-worker"] {
+        misconfigured(
+            Launch::new(binary)?.with("KITH_CONFIG", missing.display()),
+            "KITH_CONFIG",
+        )
+        .await?;
+        misconfigured(
+            Launch::new(binary)?.with("KITH_CONFIG", unknown.display()),
+            "listne",
+        )
+        .await?;
+        misconfigured(
+            Launch::new(binary)?.with("KITH_SHUTDOWN_GRACE", "soon"),
+            "KITH_SHUTDOWN_GRACE",
+        )
+        .await?;
+    }
+    misconfigured(Launch::new("ingest-api")?, "KITH_CREDENTIALS").await?;
+    misconfigured(
+        Launch::new("kith")?.with("KITH_LISTEN", "0.0.0.0:0"),
+        "KITH_CREDENTIALS",
+    )
+    .await?;
+    misconfigured(
+        Launch::new("kith")?.with("KITH_LISTEN", "nowhere"),
+        "KITH_LISTEN",
+    )
+    .await?;
+    misconfigured(
+        Launch::new("trait-worker")?
+            .with("KITH_CQL_USERNAME", "kith")
+            .with("KITH_CQL_PASSWORD_FILE", missing.display()),
+        "KITH_CQL_PASSWORD_FILE",
+    )
+    .await
+}
+
+fn standalone(dir: &Path) -> Result<(Launch, String)> {
+    let listen = free_address()?;
+    let launch = Launch::new("kith")?
+        .with("KITH_LISTEN", listen)
+        .with("KITH_DATA_DIR", dir.join("data").display());
+    Ok((launch, format!("http://{listen}")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standalone_serves_within_two_seconds_and_its_curl_line_works() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (launch, _) = standalone(dir.path())?;
+    let start = Instant::now();
+    let mut process = Process::start(launch, dir.path())?;
+    process.ready().await?;
+    ensure!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    let said = process.log();
+    let begin = said.find("  curl ").context("no curl line")?;
+    let lines: Vec<&str> = said[begin..].lines().take(3).collect();
+    let output = tokio::process::Command::new("bash")
+        .args(["-c", &lines.join("\n")])
+        .output()
+        .await?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(
+        answer["id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("mem_profile_")),
+        "{answer}"
+    );
+    ensure!(process.terminate().await?.success());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_is_there_after_a_restart() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (launch, base) = standalone(dir.path())?;
+    let mut process = Process::start(launch, dir.path())?;
+    process.ready().await?;
+    let api = Api::new(&base)?;
+    let id = api
+        .contact(json!({ "email": "restart.person@example.com", "firstName": "Restarted" }))
+        .await?;
+    process.crash_and_restart().await?;
+    api.until_trait(&id, ("Contact", "firstName"), json!("Restarted"))
+        .await?;
+    ensure!(
+        api.contact(json!({ "email": "restart.person@example.com" }))
+            .await?
+            == id
+    );
+    ensure!(process.terminate().await?.success());
+    Ok(())
+}
+
+fn content(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(next)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            } else {
+                files.insert(
+                    entry.path().display().to_string(),
+                    std::fs::read(entry.path())?,
+                );
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_database_is_refused_by_name_and_left_as_it_is() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (launch, base) = standalone(dir.path())?;
+    let mut process = Process::start(launch.clone(), dir.path())?;
+    process.ready().await?;
+    let api = Api::new(&base)?;
+    for i in 0..50 {
+        api.contact(json!({ "email": format!("damage.{i}.person@example.com"), "firstName": "x".repeat(500) })).await?;
+    }
+    process.kill()?;
+    let data = dir.path().join("data");
+    let (journal, mut bytes) = content(&data)?
+        .into_iter()
+        .filter(|(name, _)| name.ends_with(".jnl"))
+        .max_by_key(|(_, bytes)| bytes.iter().filter(|byte| **byte != 0).count())
+        .context("no journal")?;
+    // In the middle of what was written, not of what was reserved.
+    let used = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .context("an empty journal")?;
+    bytes[used / 2] ^= 0xff;
+    std::fs::write(&journal, bytes)?;
+    let before = content(&data)?;
+    let output = output(&launch).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
+    let line = said
+        .lines()
+        .find(|line| line.contains(&journal))
+        .context(said.clone())?;
+    ensure!(
+        line.contains("restore") && line.contains("nothing was changed"),
+        "{line}"
+    );
+    ensure!(content(&data)? == before, "the refusal changed something");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_has_a_data_directory() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (launch, _) = standalone(dir.path())?;
+    let mut process = Process::start(launch, dir.path())?;
+    process.ready().await?;
+    let (second, _) = standalone(dir.path())?;
+    let output = output(&second).await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        !output.status.success() && said.contains("in use by another process"),
+        "{}: {said}",
+        output.status
+    );
+    ensure!(process.terminate().await?.success());
+    Ok(())
+}
+
+/// SIGTERM under load (fault row 18): every request that was taken is answered, and what was acknowledged is there.
+async fn drains_under_load(mut pair: Pair) -> Result<()> {
+    let api = pair.api().clone();
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let api = api.clone();
+            tokio::task::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for i in 0.. {
+                    let email = format!(
+                        "drain.{caller}.{i}.{}@example.com",
+                        uuid::Uuid::new_v4().as_simple()
+                    );
+                    match api.create(json!({ "Contact": { "email": email } })).await {
+                        Ok(answer) if answer.status == 202 => acknowledged.push(email),
+                        Ok(answer) => {
+                            return Err(anyhow::anyhow!("{} {}", answer.status, answer.body));
+                        }
+                        // Refused connections are what a stopped server gives. A cut answer would be another error.
+                        Err(error) if format!("{error:?}").contains("onnect") => {
+                            return Ok(acknowledged);
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(acknowledged)
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let status = pair.ingests[0].terminate().await?;
+    ensure!(status.success(), "{status}");
+    let mut acknowledged = Vec::new();
+    for caller in callers {
+        acknowledged.extend(caller.await??);
+    }
+    ensure!(
+        acknowledged.len() > 5,
+        "{} acknowledged",
+        acknowledged.len()
+    );
+    pair.ingests[0].crash_and_restart().await?;
+    for email in acknowledged {
+        ensure!(
+            api.owners("email", &email).await?.len() == 1,
+            "acknowledged and lost"
+        );
+    }
+    pair.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standalone_drains_under_load() -> Result<()> {
+    drains_under_load(Pair::standalone(&Shape::single()).await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ingest_drains_under_load() -> Result<()> {
+    drains_under_load(Pair::servers(&Shape::single()).await?).await
+}
+
+/// An operator's view: alive and ready, metrics by name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_what_the_process_does() -> Result<()> {
+    let pair = Pair::standalone(&Shape::single()).await?;
+    let id = pair
+        .api()
+        .contact(json!({ "email": "operator.view@example.com", "firstName": "Watched-One" }))
+        .await?;
+    pair.api()
+        .contact(json!({ "email": "operator.view@example.com" }))
+        .await?;
+    pair.api()
+        .until_trait(&id, ("Contact", "firstName"), json!("Watched-One"))
+        .await?;
+    let page = pair.ingests[0].metrics().await?;
+    for line in [
+        "kith_resolve_total{outcome=\"created\"} 1",
+        "kith_resolve_total{outcome=\"found\"} 1",
+        "kith_http_requests_total{",
+        "kith_db_statement_seconds",
+        "kith_publish_seconds",
+        "kith_log_lag_records{",
+        "kith_log_lag_seconds{",
+        "kith_build_info{",
+    ] {
+        ensure!(page.contains(line), "{line} is not there:\n{page}");
+    }
+    let live = reqwest::get(format!("http://{}/livez", pair.ingests[0].admin())).await?;
+    ensure!(live.status().is_success(), "{}", live.status());
+    pair.stop().await
+}

@@ -1,0 +1,304 @@
+//! Database or log away: 503 in time, at once when it is known, nothing claimed, and recovery without a restart.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use kith_tests::api::{Answer, Api};
+use kith_tests::pair::{Pair, Shape};
+use kith_tests::poll::until;
+use kith_tests::process::metric;
+use kith_tests::proxy::{Mode, Proxy};
+use kith_tests::servers::Place;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+/// In time, and what "at once" means.
+const IN_TIME: Duration = Duration::from_secs(3);
+const AT_ONCE: Duration = Duration::from_millis(50);
+
+/// The broker names one proxied address to its clients: one test at a time stands there.
+static BROKER_PROXY: Mutex<()> = Mutex::const_new(());
+
+fn email() -> String {
+    format!("outage.{}@example.com", uuid::Uuid::new_v4().as_simple())
+}
+
+async fn timed(api: &Api, address: &str) -> Result<(Answer, Duration)> {
+    let start = Instant::now();
+    let answer = api
+        .create(json!({ "Contact": { "email": address, "firstName": "Outage-Person" } }))
+        .await?;
+    Ok((answer, start.elapsed()))
+}
+
+fn is_outage(answer: &Answer) -> Result<()> {
+    ensure!(
+        answer.status == 503 && answer.body["code"] == 20503,
+        "{} {}",
+        answer.status,
+        answer.body
+    );
+    let after: u64 = answer
+        .header("retry-after")
+        .parse()
+        .context("Retry-After")?;
+    ensure!((1..=60).contains(&after), "{after}");
+    Ok(())
+}
+
+/// Creates until the breaker answers; every answer on the way must come in time.
+async fn until_at_once(api: &Api) -> Result<()> {
+    let limit = Instant::now() + Duration::from_secs(30);
+    let mut quick = 0;
+    while quick < 5 {
+        let (answer, took) = timed(api, &email()).await?;
+        is_outage(&answer)?;
+        ensure!(took < IN_TIME, "503 after {took:?}");
+        quick = if took < AT_ONCE { quick + 1 } else { 0 };
+        ensure!(Instant::now() < limit, "the breaker does not open");
+    }
+    // Most are refused at once; now and then one is let through to see whether it is over.
+    let mut refused = Vec::new();
+    for _ in 0..20 {
+        let (answer, took) = timed(api, &email()).await?;
+        is_outage(&answer)?;
+        refused.push(took);
+    }
+    refused.sort_unstable();
+    ensure!(refused[10] < AT_ONCE, "{refused:?}");
+    Ok(())
+}
+
+async fn recovered(api: &Api) -> Result<String> {
+    until(
+        Duration::from_secs(40),
+        "a create after the outage",
+        || async {
+            let (answer, _) = timed(api, &email()).await?;
+            Ok((answer.status == 202)
+                .then(|| answer.accepted_id())
+                .transpose()?)
+        },
+    )
+    .await
+}
+
+async fn database_outage(mode: Mode) -> Result<()> {
+    let place = Place::new()?;
+    place.migrate().await?;
+    let upstream: SocketAddr = place.cql_nodes[0].parse()?;
+    let proxy = Proxy::start(upstream).await?;
+    let pair = Pair::at(
+        &Shape::single(),
+        &place.through(Some(proxy.address()), None),
+    )
+    .await?;
+    let known = email();
+    let (answer, _) = timed(pair.api(), &known).await?;
+    let id = answer.accepted_id()?;
+
+    proxy.set(mode);
+    until_at_once(pair.api()).await?;
+    // An outage of a dependency does not make a process unready: it answers itself.
+    let ready = reqwest::get(format!("http://{}/readyz", pair.ingests[0].admin())).await?;
+    ensure!(
+        ready.status().is_success(),
+        "unready in an outage: {}",
+        ready.status()
+    );
+    if mode != Mode::Cut {
+        proxy.set(Mode::Cut);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    proxy.set(Mode::Forward);
+    recovered(pair.api()).await?;
+    ensure!(
+        timed(pair.api(), &known).await?.0.accepted_id()? == id,
+        "the same person as before"
+    );
+    pair.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_refuses_connections_is_survived() -> Result<()> {
+    database_outage(Mode::Cut).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_a_black_hole_is_survived() -> Result<()> {
+    database_outage(Mode::BlackHole).await
+}
+
+async fn log_outage(mode: Mode) -> Result<()> {
+    let _turn = BROKER_PROXY.lock().await;
+    let listen: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXY")
+        .context("KITH_TEST_KAFKA_PROXY")?
+        .parse()?;
+    let upstream: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXIED")
+        .context("KITH_TEST_KAFKA_PROXIED")?
+        .parse()?;
+    let place = Place::new()?;
+    place.migrate().await?;
+    let proxy = Proxy::start_on(listen, upstream).await?;
+    let pair = Pair::at(
+        &Shape::single(),
+        &place.through(None, Some(proxy.address())),
+    )
+    .await?;
+    recovered(pair.api()).await?;
+
+    proxy.set(mode);
+    until_at_once(pair.api()).await?;
+    // Refused before anything is claimed, and reads go on.
+    let unlucky = email();
+    let (answer, _) = timed(pair.api(), &unlucky).await?;
+    is_outage(&answer)?;
+    if mode != Mode::Cut {
+        proxy.set(Mode::Cut);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    proxy.set(Mode::Forward);
+    let id = recovered(pair.api()).await?;
+    pair.api()
+        .until_trait(&id, ("Contact", "firstName"), json!("Outage-Person"))
+        .await?;
+    let letters = metric(&pair.workers[0].metrics().await?, "kith_dead_letters_total");
+    ensure!(letters == 0.0, "{letters} dead letters");
+    pair.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_refuses_connections_is_survived() -> Result<()> {
+    log_outage(Mode::Cut).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_a_black_hole_is_survived() -> Result<()> {
+    log_outage(Mode::BlackHole).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_claimed_while_the_log_is_known_to_be_away() -> Result<()> {
+    let _turn = BROKER_PROXY.lock().await;
+    let listen: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXY")
+        .context("KITH_TEST_KAFKA_PROXY")?
+        .parse()?;
+    let upstream: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXIED")
+        .context("KITH_TEST_KAFKA_PROXIED")?
+        .parse()?;
+    let place = Place::new()?;
+    place.migrate().await?;
+    let proxy = Proxy::start_on(listen, upstream).await?;
+    let pair = Pair::at(
+        &Shape::single(),
+        &place.through(None, Some(proxy.address())),
+    )
+    .await?;
+    recovered(pair.api()).await?;
+    proxy.set(Mode::Cut);
+    until_at_once(pair.api()).await?;
+    let mut claimed = 0;
+    for _ in 0..20 {
+        let unlucky = email();
+        let (answer, _) = timed(pair.api(), &unlucky).await?;
+        is_outage(&answer)?;
+        claimed += pair.api().owners("email", &unlucky).await?.len();
+    }
+    // One that is let through to probe has claimed before it learns; those that are refused have not.
+    ensure!(claimed <= 4, "{claimed} of 20 refused creates claimed");
+    pair.stop().await
+}
+
+/// Fault row 7: the worker waits, buries nothing and moves no offset, and catches up by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_waits_for_its_database() -> Result<()> {
+    let place = Place::new()?;
+    place.migrate().await?;
+    let upstream: SocketAddr = place.cql_nodes[0].parse()?;
+    let proxy = Proxy::start(upstream).await?;
+    let ingest = Pair::at(
+        &Shape {
+            ingests: 1,
+            ..Shape::default()
+        },
+        &place,
+    )
+    .await?;
+    let mut worker = Pair::at(
+        &Shape {
+            workers: 1,
+            ..Shape::default()
+        },
+        &place.through(Some(proxy.address()), None),
+    )
+    .await?;
+    let first = timed(ingest.api(), &email()).await?.0.accepted_id()?;
+    ingest
+        .api()
+        .until_trait(&first, ("Contact", "firstName"), json!("Outage-Person"))
+        .await?;
+    proxy.set(Mode::Cut);
+    let mut waiting = Vec::new();
+    for _ in 0..30 {
+        waiting.push(timed(ingest.api(), &email()).await?.0.accepted_id()?);
+    }
+    let consumer = &mut worker.workers[0];
+    consumer
+        .until_metric("kith_log_lag_records", |lag| lag >= 30.0)
+        .await?;
+    ensure!(
+        metric(&consumer.metrics().await?, "kith_dead_letters_total") == 0.0,
+        "dead letters"
+    );
+    proxy.set(Mode::Forward);
+    for id in waiting {
+        ingest
+            .api()
+            .until_trait(&id, ("Contact", "firstName"), json!("Outage-Person"))
+            .await?;
+    }
+    consumer
+        .until_metric("kith_log_lag_records", |lag| lag == 0.0)
+        .await?;
+    ensure!(
+        metric(&consumer.metrics().await?, "kith_dead_letters_total") == 0.0,
+        "dead letters"
+    );
+    ingest.stop().await?;
+    worker.stop().await
+}
+
+/// Past the bound on requests in flight: refused at once, and what is worked on is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_is_refused_at_once() -> Result<()> {
+    let place = Place::new()?;
+    place.migrate().await?;
+    let upstream: SocketAddr = place.cql_nodes[0].parse()?;
+    let proxy = Proxy::start(upstream).await?;
+    let shape = Shape {
+        ingests: 1,
+        ..Shape::default()
+    }
+    .with("KITH_REQUESTS_IN_FLIGHT_MAX", 4);
+    let pair = Pair::at(&shape, &place.through(Some(proxy.address()), None)).await?;
+    recovered(pair.api()).await?;
+    proxy.set(Mode::Delay(Duration::from_millis(100)));
+    let addresses: Vec<String> = (0..24).map(|_| email()).collect();
+    let sent = addresses.iter().map(|address| timed(pair.api(), address));
+    let answers = futures_util::future::try_join_all(sent).await?;
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|(answer, _)| answer.status == 202);
+    ensure!(
+        taken.len() >= 4 && !refused.is_empty(),
+        "{} taken",
+        taken.len()
+    );
+    for (answer, took) in refused {
+        is_outage(answer)?;
+        ensure!(*took < Duration::from_millis(500), "refused after {took:?}");
+    }
+    proxy.set(Mode::Forward);
+    recovered(pair.api()).await?;
+    pair.stop().await
+}

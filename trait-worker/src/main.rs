@@ -1,0 +1,167 @@
+//! `trait-worker`: the worker on Kafka and ScyllaDB. What it does is in the library; here are the command line, the
+//! engines, and the exit code.
+
+mod servers;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Command;
+use kith_runtime::config::{ConfigError, Refused, SettingSet, Settings, table};
+use kith_runtime::lifecycle::{Exit, run_process};
+use kith_runtime::telemetry::Telemetry;
+
+use servers::{Servers, doctor, serve};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the last spans get at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Serve,
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    let taken = taken();
+    match taken.parse(command(&taken), std::env::args_os()) {
+        Ok(matches) => {
+            let ask = match matches.subcommand_name() {
+                Some("doctor") => Ask::Doctor,
+                _ => Ask::Serve,
+            };
+            match taken.load(&matches) {
+                Ok(settings) => run_process(run(ask, settings)),
+                Err(error) => Exit::misconfigured(&error).into(),
+            }
+        }
+        Err(Refused::Asked(help)) => {
+            servers::say(&help);
+            ExitCode::SUCCESS
+        }
+        Err(Refused::Wrong(error)) => Exit::misconfigured(&error).into(),
+    }
+}
+
+/// The settings that this binary takes.
+fn taken() -> SettingSet {
+    SettingSet::new("trait-worker")
+        .take_with_default(&table::ADMIN_LISTEN, "127.0.0.1:8082")
+        .take(table::PROCESS)
+        .take_with_default(&table::RECORDS_IN_FLIGHT_MAX, "4096")
+        .take_with_default(&table::RECORD_BYTES_IN_FLIGHT_MAX, "16MiB")
+        .take(table::WORKER)
+        .take(table::CQL)
+        .take(table::KAFKA)
+        .take(table::KAFKA_TOPICS)
+        .take(table::KAFKA_CONSUMER)
+}
+
+fn command(taken: &SettingSet) -> Command {
+    let command = Command::new("trait-worker")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Merges the traits of the log into profiles")
+        .subcommand(Command::new("serve").about("Work until told to end (the default)"))
+        .subcommand(
+            Command::new("doctor")
+                .about("Check settings, servers, clocks, tables and topics, and end"),
+        );
+    taken.command(command)
+}
+
+async fn run(ask: Ask, settings: Settings) -> Exit {
+    match ask {
+        Ask::Doctor => doctor::run(&settings).await,
+        Ask::Serve => match start(&settings).await {
+            Ok(exit) => exit,
+            Err(error) => Exit::misconfigured(&error),
+        },
+    }
+}
+
+async fn start(settings: &Settings) -> Result<Exit, ConfigError> {
+    // Before anything is told, so that a wrong setting is the one line there is.
+    let servers = Servers::from(settings)?;
+    let telemetry = Telemetry::init(settings, "trait-worker")?;
+    let exit = serve::run(settings, servers).await;
+    telemetry.shutdown(FLUSH).await;
+    exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let taken = taken();
+        let arguments = [&["trait-worker"], arguments].concat();
+        let matches = taken.parse(command(&taken), arguments).unwrap();
+        taken.load_from(&matches, &|name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).into())
+        })
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command(&taken()).debug_assert();
+    }
+
+    #[test]
+    fn without_any_setting_the_engines_have_their_defaults() {
+        let settings = load(&[], &[]).unwrap();
+        let servers = Servers::from(&settings).unwrap();
+        assert_eq!(servers.cql.nodes, ["127.0.0.1:9042"]);
+        assert_eq!(servers.kafka.bootstrap, "127.0.0.1:9092");
+        assert_eq!(servers.worker.topic, "kith.traits");
+        assert_eq!(servers.worker.group, "kith.trait-worker");
+        assert_eq!(settings.text(&table::ADMIN_LISTEN), Some("127.0.0.1:8082"));
+        let (ours, theirs) = (servers.worker, trait_worker::Settings::default());
+        assert_eq!(ours.records_in_flight_max, theirs.records_in_flight_max);
+        assert_eq!(
+            ours.record_bytes_in_flight_max,
+            theirs.record_bytes_in_flight_max
+        );
+        assert_eq!(ours.invalid_max, theirs.invalid_max);
+    }
+
+    #[test]
+    fn the_settings_reach_the_engines() {
+        let flags = [
+            "--kafka-group",
+            "other",
+            "--cql-dialect=cassandra",
+            "doctor",
+        ];
+        let variables = [
+            ("KITH_KAFKA_TRAITS_TOPIC", "t"),
+            ("KITH_CQL_NODES", "a:1,b:2"),
+            ("KITH_KAFKA_REPLICATION_FACTOR", "1"),
+            ("KITH_RECORDS_IN_FLIGHT_MAX", "7"),
+        ];
+        let settings = load(&flags, &variables).unwrap();
+        let servers = Servers::from(&settings).unwrap();
+        assert_eq!(servers.kafka.consumer.group, "other");
+        assert_eq!(servers.cql.dialect, kith_scylla::Dialect::Cassandra);
+        assert_eq!(servers.cql.nodes, ["a:1", "b:2"]);
+        assert_eq!(
+            (servers.worker.topic.as_str(), servers.worker.group.as_str()),
+            ("t", "other")
+        );
+        assert_eq!(servers.worker.records_in_flight_max, 7);
+    }
+
+    #[test]
+    fn what_ends_the_process_fits_into_its_grace_period() {
+        for grace in ["1s", "25s", "10m"] {
+            let settings = load(&["--shutdown-grace", grace], &[]).unwrap();
+            let servers = Servers::from(&settings).unwrap();
+            let grace: Duration = settings.get(&table::SHUTDOWN_GRACE).unwrap();
+            assert!(servers.worker.drain + servers.worker.close < grace);
+        }
+    }
+}
