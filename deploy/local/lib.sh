@@ -99,7 +99,8 @@ print_env() { # the settings for Kith's binaries
         "KITH_CQL_REPLICATION_FACTOR=$NODES" \
         "KITH_CQL_KEYSPACE=${KITH_CQL_KEYSPACE:-kith}" \
         "KITH_CQL_LOCAL_DC=datacenter1" \
-        "KITH_KAFKA_BOOTSTRAP=127.0.0.1:$KITH_LOCAL_KAFKA_PORT"
+        "KITH_KAFKA_BOOTSTRAP=127.0.0.1:$KITH_LOCAL_KAFKA_PORT" \
+        "KITH_KAFKA_REPLICATION_FACTOR=1"
 }
 
 # --- Java and the jars --------------------------------------------------------

@@ -190,10 +190,16 @@ mod tests {
         let admission = admission(10, 4096);
         let half = Need::Write { bytes: 2048 };
         let held = admission.admit(half).unwrap();
-        assert_eq!(reason(admission.admit(Need::Write { bytes: 2049 })), "bytes");
+        assert_eq!(
+            reason(admission.admit(Need::Write { bytes: 2049 })),
+            "bytes"
+        );
         assert_eq!(reason(admission.admit(half)), "admitted");
         drop(held);
-        assert_eq!(reason(admission.admit(Need::Write { bytes: 1 << 30 })), "admitted");
+        assert_eq!(
+            reason(admission.admit(Need::Write { bytes: 1 << 30 })),
+            "admitted"
+        );
     }
 
     #[test]
@@ -210,7 +216,10 @@ mod tests {
     fn a_log_that_is_down_refuses_writes_only() {
         let admission = admission(9, 9);
         admission.log.attempt().failed();
-        assert_eq!(reason(admission.admit(Need::Write { bytes: 1 })), "log_unavailable");
+        assert_eq!(
+            reason(admission.admit(Need::Write { bytes: 1 })),
+            "log_unavailable"
+        );
         assert_eq!(reason(admission.admit(READ)), "admitted");
     }
 

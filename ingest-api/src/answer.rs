@@ -42,7 +42,9 @@ pub(crate) async fn answer<E: Environment>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
     let method = method_label(request.method());
-    let route = request.match_pattern().unwrap_or_else(|| NO_ROUTE.to_owned());
+    let route = request
+        .match_pattern()
+        .unwrap_or_else(|| NO_ROUTE.to_owned());
     let id = request_id(&request);
     let Some(app) = request.app_data::<Data<App<E>>>().cloned() else {
         return Err(ApiError::Internal.into());
@@ -68,7 +70,7 @@ pub(crate) async fn answer<E: Environment>(
     }
     let unread = response.request().extensions_mut().remove::<Unread>();
     if let Some(unread) = unread {
-        response.response_mut().extensions_mut().insert(unread);
+        response = response.map_body(|_, answer| BoxBody::new(unread.under(answer)));
     }
     let status = response.status();
     finish(&mut response, id, app.service.health.is_draining());
@@ -88,7 +90,10 @@ pub(crate) fn count(method: &'static str, route: String, status: StatusCode) {
 
 /// The id that the tracing layer gave the request, in the form of the contract.
 fn request_id(request: &ServiceRequest) -> RequestId {
-    let given = request.extensions().get::<tracing_actix_web::RequestId>().copied();
+    let given = request
+        .extensions()
+        .get::<tracing_actix_web::RequestId>()
+        .copied();
     RequestId::from_uuid(given.map_or_else(uuid::Uuid::new_v4, |id| *id))
 }
 
@@ -112,7 +117,9 @@ fn finish(response: &mut ServiceResponse, id: RequestId, draining: bool) {
     let response = response.response_mut();
     if draining {
         // The client goes elsewhere for its next request, and this connection need not be cut.
-        response.head_mut().set_connection_type(ConnectionType::Close);
+        response
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
@@ -139,9 +146,16 @@ fn tell(
     };
     failed(&Span::current(), fault.kind());
     let path = response.request().match_info();
-    let store = path.get("storeId").and_then(|text| text.parse::<StoreId>().ok());
-    let profile = path.get("profileId").and_then(|text| text.parse::<ProfileId>().ok());
-    let (store, profile) = (store.map(|id| id.to_string()), profile.map(|id| id.to_string()));
+    let store = path
+        .get("storeId")
+        .and_then(|text| text.parse::<StoreId>().ok());
+    let profile = path
+        .get("profileId")
+        .and_then(|text| text.parse::<ProfileId>().ok());
+    let (store, profile) = (
+        store.map(|id| id.to_string()),
+        profile.map(|id| id.to_string()),
+    );
     let (store, profile) = (store.as_deref(), profile.as_deref());
     let cause = fault.cause();
     let kind = fault.kind();

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use kith_profiles::Profiles;
 use kith_profiles::environment::Environment;
-use kith_runtime::config::table::{BODY_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX};
+use kith_runtime::config::table::{
+    BODY_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX,
+};
 use kith_runtime::config::{ByteSize, ConfigError, Settings};
 use kith_runtime::credentials::Credentials;
 use kith_runtime::health::Health;

@@ -1,11 +1,13 @@
 //! Reading a request's body: JSON by its own account, not too large, and not too slow.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::HttpMessage as _;
-use actix_web::HttpRequest;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use actix_web::web::Payload;
+use actix_web::{HttpMessage as _, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
@@ -85,13 +87,42 @@ fn check_type(request: &HttpRequest) -> Result<(), ApiError> {
     }
 }
 
-/// A body that is not read to its end. The framework ends a connection whose body is held while the answer is written; of one
-/// that was let go it would wait for the rest, however long that takes.
+/// A body that is not read to its end. The framework ends a connection whose body is held until the answer is written; of
+/// one that was let go before it would wait for the rest, however long that takes.
 pub(crate) struct Unread(Payload);
 
 impl Unread {
     pub(crate) fn new(payload: Payload) -> Self {
         Self(payload)
+    }
+
+    /// An answer that holds on to it.
+    pub(crate) fn under(self, answer: BoxBody) -> Held {
+        Held {
+            answer,
+            _unread: self.0,
+        }
+    }
+}
+
+/// The body of an answer to a request whose own was not read.
+pub(crate) struct Held {
+    answer: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Held {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.answer.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.answer).poll_next(cx)
     }
 }
 

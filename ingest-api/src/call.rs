@@ -49,7 +49,10 @@ impl<E: Environment> FromRequest for Call<E> {
         let app = http.app_data::<Data<App<E>>>();
         let (principal, id) = {
             let noted = http.extensions();
-            (noted.get::<Principal>().cloned(), noted.get::<RequestId>().copied())
+            (
+                noted.get::<Principal>().cloned(),
+                noted.get::<RequestId>().copied(),
+            )
         };
         // Both were put there before the request was routed.
         let (Some(app), Some(principal), Some(id)) = (app, principal, id) else {
@@ -114,10 +117,14 @@ impl<E: Environment> Call<E> {
     /// # Errors
     /// Malformed, or one that cannot be.
     pub(crate) fn store_id(&self) -> Result<StoreId, ApiError> {
-        self.http.match_info().query("storeId").parse().map_err(|error| match error {
-            IdError::Malformed => ApiError::MalformedStoreId,
-            IdError::Unknown => ApiError::NoStore,
-        })
+        self.http
+            .match_info()
+            .query("storeId")
+            .parse()
+            .map_err(|error| match error {
+                IdError::Malformed => ApiError::MalformedStoreId,
+                IdError::Unknown => ApiError::NoStore,
+            })
     }
 
     /// Store and profile that the path names. A profile that cannot be is told only once the store is known to exist.
@@ -235,7 +242,9 @@ impl<E: Environment> Call<E> {
         let dropped_at = self.began + 2 * self.app.service.limits.request_deadline;
         let task = self.app.service.stage.task(name, async move {
             // Dropped without a word, the attempt counts as a failure.
-            let result = timeout_at(dropped_at, work).await.map_err(|_| ApiError::Late)?;
+            let result = timeout_at(dropped_at, work)
+                .await
+                .map_err(|_| ApiError::Late)?;
             observe(attempt, &result);
             drop(permit);
             Ok(result?)

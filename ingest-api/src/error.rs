@@ -211,9 +211,11 @@ impl ApiError {
                 Shown::new(StatusCode::METHOD_NOT_ALLOWED, 20004, "Method not allowed")
                     .with(ALLOW, *allowed)
             }
-            Self::MalformedStoreId => {
-                Shown::new(StatusCode::BAD_REQUEST, 520_049, "The store ID is not valid")
-            }
+            Self::MalformedStoreId => Shown::new(
+                StatusCode::BAD_REQUEST,
+                520_049,
+                "The store ID is not valid",
+            ),
             Self::NoStore => Shown::new(StatusCode::NOT_FOUND, 520_041, "The store was not found"),
             Self::StoreNotActive => Shown::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -250,9 +252,7 @@ impl ApiError {
                 400,
                 "The body did not arrive in time",
             ),
-            Self::BodyBroken => {
-                Shown::new(StatusCode::BAD_REQUEST, 400, "The body is incomplete")
-            }
+            Self::BodyBroken => Shown::new(StatusCode::BAD_REQUEST, 400, "The body is incomplete"),
             Self::Refused { retry_after, .. } => Shown::unavailable(*retry_after),
             Self::Late => Shown::unavailable(RETRY_SOON),
             Self::Trouble(trouble) => match trouble {
@@ -385,7 +385,12 @@ impl ResponseError for ApiError {
         if self.ends_connection() {
             response.force_close();
         }
-        response.body(text(shown.status, shown.code, &shown.message, self.details()))
+        response.body(text(
+            shown.status,
+            shown.code,
+            &shown.message,
+            self.details(),
+        ))
     }
 }
 

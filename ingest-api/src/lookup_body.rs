@@ -31,7 +31,10 @@ impl LookupBody {
         let mut errors = found.errors;
         let id_type = wanted(found.id_type, "idType", &mut errors);
         let value = wanted(found.value, "value", &mut errors);
-        if id_type.as_ref().is_some_and(|text| !TYPE_CHARS.contains(&text.chars().count())) {
+        if id_type
+            .as_ref()
+            .is_some_and(|text| !TYPE_CHARS.contains(&text.chars().count()))
+        {
             errors.push(fault("idType", "must be 2 to 30 characters"));
         }
         match (id_type, value) {
@@ -197,7 +200,10 @@ mod tests {
             Ok(_) => "none".to_owned(),
             Err(BodyError::Malformed { .. }) => "malformed".to_owned(),
             Err(BodyError::Invalid(errors)) => {
-                let told: Vec<_> = errors.iter().map(|e| format!("{} {}", e.field, e.reason)).collect();
+                let told: Vec<_> = errors
+                    .iter()
+                    .map(|e| format!("{} {}", e.field, e.reason))
+                    .collect();
                 told.join("; ")
             }
         }
@@ -205,7 +211,10 @@ mod tests {
 
     #[test]
     fn two_texts_are_a_body_in_any_order() {
-        for json in [r#"{"idType":"email","value":"a"}"#, r#" {"value":"a", "idType":"email"} "#] {
+        for json in [
+            r#"{"idType":"email","value":"a"}"#,
+            r#" {"value":"a", "idType":"email"} "#,
+        ] {
             let body = LookupBody::parse(json.as_bytes()).ok().unwrap();
             assert_eq!((body.id_type.as_str(), body.value.as_str()), ("email", "a"));
         }
@@ -216,11 +225,26 @@ mod tests {
         for (json, expected) in [
             ("{}", "idType is required; value is required"),
             (r#"{"idType":"email"}"#, "value is required"),
-            (r#"{"idType":null,"value":7}"#, "idType must be a string; value must be a string"),
-            (r#"{"idType":["email"],"value":{"a":1}}"#, "idType must be a string; value must be a string"),
-            (r#"{"idType":"email","value":"a","extra":{"b":[1]}}"#, "extra is not known"),
-            (r#"{"idType":"email","value":"a","value":"b"}"#, "value is given twice"),
-            (r#"{"idType":"e","value":"a"}"#, "idType must be 2 to 30 characters"),
+            (
+                r#"{"idType":null,"value":7}"#,
+                "idType must be a string; value must be a string",
+            ),
+            (
+                r#"{"idType":["email"],"value":{"a":1}}"#,
+                "idType must be a string; value must be a string",
+            ),
+            (
+                r#"{"idType":"email","value":"a","extra":{"b":[1]}}"#,
+                "extra is not known",
+            ),
+            (
+                r#"{"idType":"email","value":"a","value":"b"}"#,
+                "value is given twice",
+            ),
+            (
+                r#"{"idType":"e","value":"a"}"#,
+                "idType must be 2 to 30 characters",
+            ),
             ("[]", "body must be an object"),
             ("\"email\"", "body must be an object"),
             ("null", "body must be an object"),

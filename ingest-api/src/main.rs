@@ -11,7 +11,7 @@ use kith_runtime::config::{SettingSet, Settings, table};
 use kith_runtime::lifecycle::{Exit, run_process};
 use kith_runtime::telemetry::Telemetry;
 
-use servers::{migrate, say, serve};
+use servers::{doctor, migrate, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -65,13 +65,18 @@ fn command(taken: &SettingSet) -> Command {
                         .help("Also make the development account's store"),
                 ),
         )
-        .subcommand(Command::new("doctor").about("Check settings, servers, clocks, tables and topics, and end"));
+        .subcommand(
+            Command::new("doctor")
+                .about("Check settings, servers, clocks, tables and topics, and end"),
+        );
     taken.command(command)
 }
 
 fn asked(matches: &ArgMatches) -> Ask {
     match matches.subcommand() {
-        Some(("migrate", matches)) => Ask::Migrate { development_store: matches.get_flag(DEVELOPMENT_STORE) },
+        Some(("migrate", matches)) => Ask::Migrate {
+            development_store: matches.get_flag(DEVELOPMENT_STORE),
+        },
         Some(("doctor", _)) => Ask::Doctor,
         _ => Ask::Serve,
     }
@@ -80,7 +85,7 @@ fn asked(matches: &ArgMatches) -> Ask {
 async fn run(ask: Ask, settings: Settings) -> Exit {
     // Before anything is started, so that a wrong setting is the one line there is.
     match ask {
-        Ask::Doctor => kith_servers::doctor::run(&settings, servers::configure, say).await,
+        Ask::Doctor => doctor::run(&settings).await,
         Ask::Migrate { development_store } => match servers::configure(&settings) {
             Ok((cql, kafka)) => migrate::run(&cql, &kafka, development_store).await,
             Err(error) => Exit::misconfigured(&error),
@@ -120,7 +125,57 @@ mod tests {
         };
         assert_eq!(ask(&[]), Ask::Serve);
         assert_eq!(ask(&["serve"]), Ask::Serve);
-        assert_eq!(ask(&["migrate"]), Ask::Migrate { development_store: false });
-        assert_eq!(ask(&["migrate", "--development-store"]), Ask::Migrate { development_store: true });
+        assert_eq!(
+            ask(&["migrate"]),
+            Ask::Migrate {
+                development_store: false
+            }
+        );
+        assert_eq!(
+            ask(&["migrate", "--development-store"]),
+            Ask::Migrate {
+                development_store: true
+            }
+        );
+    }
+    fn load(arguments: &[&str], variables: &[(&str, &str)]) -> Settings {
+        let taken = taken();
+        let arguments = [&["ingest-api"], arguments].concat();
+        let matches = taken.parse(command(&taken), arguments).unwrap();
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).into())
+        };
+        taken.load_from(&matches, &variable).unwrap()
+    }
+
+    #[test]
+    fn the_log_takes_the_event_of_the_largest_body() {
+        let (_, kafka) = servers::configure(&load(&[], &[])).unwrap();
+        assert!(kafka.topics.record_bytes_max > 4 << 20);
+        let settings = load(&["--body-bytes-max", "64MiB"], &[]);
+        let (_, kafka) = servers::configure(&settings).unwrap();
+        assert!(kafka.topics.record_bytes_max > 64 << 20);
+        kafka.validate().unwrap();
+    }
+
+    #[test]
+    fn the_settings_reach_the_engines() {
+        let variables = [
+            ("KITH_KAFKA_TRAITS_TOPIC", "t"),
+            ("KITH_CQL_NODES", "a:1,b:2"),
+        ];
+        let settings = load(&["--cql-dialect=cassandra"], &variables);
+        let (cql, kafka) = servers::configure(&settings).unwrap();
+        assert_eq!(cql.dialect, kith_scylla::Dialect::Cassandra);
+        assert_eq!(cql.nodes, ["a:1", "b:2"]);
+        assert_eq!(kafka.traits_topic, "t");
+    }
+
+    #[test]
+    fn serving_needs_credentials_whatever_it_listens_at() {
+        let error = serve::Parts::from(&load(&[], &[])).err().unwrap();
+        let error = error.to_string();
+        assert!(error.starts_with("KITH_CREDENTIALS: "), "{error}");
     }
 }

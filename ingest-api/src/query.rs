@@ -49,7 +49,9 @@ pub(crate) fn paging(query: &str) -> Result<Paging, ApiError> {
             reason: reason.into(),
         });
     };
-    let size = given.page_size.map_or(Some(PAGE_SIZE), |text| page_size(&text));
+    let size = given
+        .page_size
+        .map_or(Some(PAGE_SIZE), |text| page_size(&text));
     if size.is_none() {
         fault("pageSize", "must be a whole number from 1 on");
     }
@@ -61,7 +63,11 @@ pub(crate) fn paging(query: &str) -> Result<Paging, ApiError> {
     if order.is_none() {
         fault("orderBy", "must be ASC or DESC");
     }
-    if given.page_token.as_ref().is_some_and(|token| token.len() > CHARS_MAX) {
+    if given
+        .page_token
+        .as_ref()
+        .is_some_and(|token| token.len() > CHARS_MAX)
+    {
         fault("pageToken", "must be at most 4096 characters");
     }
     match (size, order) {
@@ -110,9 +116,9 @@ pub(crate) fn trait_groups(query: &str) -> Result<Option<BTreeSet<String>>, ApiE
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     // All members are texts: what can fail is one of them given twice.
     let parsed = Query::<T>::from_query(query);
-    parsed.map(Query::into_inner).map_err(|_| {
-        ApiError::Invalid(Invalid::whole("A query parameter is given more than once"))
-    })
+    parsed
+        .map(Query::into_inner)
+        .map_err(|_| ApiError::Invalid(Invalid::whole("A query parameter is given more than once")))
 }
 
 #[cfg(test)]
@@ -124,7 +130,9 @@ mod tests {
         let body = actix_web::body::MessageBody::try_into_bytes(response.into_body()).unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let errors = body["details"]["errors"].as_array().unwrap().iter();
-        let fields: Vec<_> = errors.map(|e| e["field"].as_str().unwrap().to_owned()).collect();
+        let fields: Vec<_> = errors
+            .map(|e| e["field"].as_str().unwrap().to_owned())
+            .collect();
         fields.join(" ")
     }
 
@@ -136,7 +144,10 @@ mod tests {
             token: None,
         };
         assert_eq!(paging("").unwrap(), expected);
-        assert_eq!(paging("unknown=1&unknown=2&pageSize=50&orderBy=DESC").unwrap(), expected);
+        assert_eq!(
+            paging("unknown=1&unknown=2&pageSize=50&orderBy=DESC").unwrap(),
+            expected
+        );
     }
 
     #[test]
@@ -150,8 +161,13 @@ mod tests {
 
     #[test]
     fn a_page_size_below_one_or_not_a_number_is_refused() {
-        for text in ["0", "-1", "", "ten", "1.5", "1e3", "0x10", "%2B5", "NaN", "١"] {
-            assert_eq!(fields(paging(&format!("pageSize={text}")).unwrap_err()), "pageSize");
+        for text in [
+            "0", "-1", "", "ten", "1.5", "1e3", "0x10", "%2B5", "NaN", "١",
+        ] {
+            assert_eq!(
+                fields(paging(&format!("pageSize={text}")).unwrap_err()),
+                "pageSize"
+            );
         }
     }
 
@@ -171,7 +187,9 @@ mod tests {
     #[test]
     fn a_filter_is_a_list_of_names() {
         assert_eq!(trait_groups("").unwrap(), None);
-        let names = trait_groups("traitGroups=Contact,%20Loyalty").unwrap().unwrap();
+        let names = trait_groups("traitGroups=Contact,%20Loyalty")
+            .unwrap()
+            .unwrap();
         assert_eq!(names, ["Contact", "Loyalty"].map(str::to_owned).into());
         for text in [String::new(), "é".repeat(257)] {
             let error = trait_groups(&format!("traitGroups={text}")).unwrap_err();

@@ -32,7 +32,10 @@ pub(crate) fn moved(
 ) -> HttpResponse {
     let base = match public_url {
         Some(url) => url.to_owned(),
-        None => format!("http://{}", host(request).unwrap_or_else(|| local.to_string())),
+        None => format!(
+            "http://{}",
+            host(request).unwrap_or_else(|| local.to_string())
+        ),
     };
     let target = rewritten(request.uri().path(), request.uri().query(), to);
     let uri = format!("{base}{target}");
@@ -104,7 +107,8 @@ mod tests {
 
     #[test]
     fn the_rest_of_path_and_query_is_kept_byte_for_byte() {
-        let request = TestRequest::get().uri(&format!("{OLD}/Identifiers/e%6Dail?a=%20b&a=&c=%C3%A9"));
+        let request =
+            TestRequest::get().uri(&format!("{OLD}/Identifiers/e%6Dail?a=%20b&a=&c=%C3%A9"));
         assert_eq!(
             location(request, Some("https://kith.example")),
             format!("https://kith.example{NEW}/Identifiers/e%6Dail?a=%20b&a=&c=%C3%A9")
@@ -128,13 +132,23 @@ mod tests {
             .insert_header((HOST, "kith.example"))
             .insert_header(("X-Forwarded-Host", "evil.example"))
             .insert_header(("X-Forwarded-Proto", "gopher"));
-        assert_eq!(location(forwarded, None), format!("http://kith.example{NEW}"));
+        assert_eq!(
+            location(forwarded, None),
+            format!("http://kith.example{NEW}")
+        );
     }
 
     #[test]
     fn reads_get_301_and_writes_308() {
-        for (method, status) in [(Method::GET, 301), (Method::PATCH, 308), (Method::DELETE, 308)] {
-            let request = TestRequest::default().method(method).uri(OLD).to_http_request();
+        for (method, status) in [
+            (Method::GET, 301),
+            (Method::PATCH, 308),
+            (Method::DELETE, 308),
+        ] {
+            let request = TestRequest::default()
+                .method(method)
+                .uri(OLD)
+                .to_http_request();
             let to = ProfileId::from_uuid(Uuid::nil());
             let response = moved(&request, None, "127.0.0.1:9".parse().unwrap(), to);
             assert_eq!(response.status().as_u16(), status);

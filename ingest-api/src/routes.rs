@@ -25,11 +25,15 @@ pub(crate) fn configure<E: Environment>(config: &mut ServiceConfig) {
         .service(no_route("/v1/Stores/{storeId}/Profiles/Bulk"))
         .service(no_route("/v1/Stores/{storeId}/Profiles/Imports"))
         .service(
-            resource("/v1/Stores/{storeId}/Profiles/{profileId}", "GET").route(get().to(fetch::<E>)),
+            resource("/v1/Stores/{storeId}/Profiles/{profileId}", "GET")
+                .route(get().to(fetch::<E>)),
         )
         .service(
-            resource("/v1/Stores/{storeId}/Profiles/{profileId}/Identifiers", "GET")
-                .route(get().to(list_identifiers::<E>)),
+            resource(
+                "/v1/Stores/{storeId}/Profiles/{profileId}/Identifiers",
+                "GET",
+            )
+            .route(get().to(list_identifiers::<E>)),
         )
         .default_service(to(|| ready(Err::<HttpResponse, _>(ApiError::NoRoute))));
 }

@@ -82,7 +82,8 @@ pub fn bind<E: Environment>(
             .finish(map_config(app, |()| AppConfig::default()));
         fn_service(|io: TcpStream| async move {
             // Answers are small and written whole: there is nothing to wait for.
-            io.set_nodelay(true).map_err(actix_http::error::DispatchError::Io)?;
+            io.set_nodelay(true)
+                .map_err(actix_http::error::DispatchError::Io)?;
             let peer = io.peer_addr().ok();
             Ok((Wire::new(io), Protocol::Http1, peer))
         })

@@ -126,7 +126,11 @@ mod tests {
         };
         let token = list.token(id(42));
         assert_eq!(list.position(&token), Ok(id(42)));
-        assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert!(
+            token
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        );
     }
 
     #[test]
@@ -143,11 +147,26 @@ mod tests {
         };
         let token = list.token(id(42));
         let others = [
-            List { endpoint: "imports", ..list },
-            List { account: &other_account, ..list },
-            List { store: store(2), ..list },
-            List { order: Order::Ascending, ..list },
-            List { secret: &other_secret, ..list },
+            List {
+                endpoint: "imports",
+                ..list
+            },
+            List {
+                account: &other_account,
+                ..list
+            },
+            List {
+                store: store(2),
+                ..list
+            },
+            List {
+                order: Order::Ascending,
+                ..list
+            },
+            List {
+                secret: &other_secret,
+                ..list
+            },
         ];
         for other in others {
             assert_eq!(other.position(&token), Err(NoToken), "{}", other.endpoint);
@@ -174,7 +193,13 @@ mod tests {
                 }
             }
         }
-        for text in ["", "AA", &token[..token.len() - 1], &format!("{token}A"), &"A".repeat(5_000)] {
+        for text in [
+            "",
+            "AA",
+            &token[..token.len() - 1],
+            &format!("{token}A"),
+            &"A".repeat(5_000),
+        ] {
             assert_eq!(list.position(text), Err(NoToken));
         }
     }

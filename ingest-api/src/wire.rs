@@ -95,7 +95,9 @@ fn instead_of(bytes: &[u8]) -> Option<Bytes> {
         return None;
     }
     let starts: &[u8] = b"HTTP/1.";
-    let at = bytes.windows(starts.len()).rposition(|window| window == starts)?;
+    let at = bytes
+        .windows(starts.len())
+        .rposition(|window| window == starts)?;
     let head = &bytes[at..];
     let is_bare = head
         .split(|byte| *byte == b'\n')

@@ -3,6 +3,13 @@
 //! Suites run against real servers and real processes: `deploy/local/test` starts a Kafka and a Cassandra and says where
 //! they are in `KITH_TEST_CQL_NODES` and `KITH_TEST_KAFKA_BOOTSTRAP`. A missing server is a failure, never a skip.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::large_futures,
+    clippy::wildcard_enum_match_arm,
+    reason = "a harness has no lifecycle, is in no hurry, and compares a few of many cases"
+)]
+
 pub mod api;
 pub mod conformance;
 pub mod history;

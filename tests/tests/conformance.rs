@@ -1,5 +1,10 @@
 //! One suite for every engine, on real servers for two of them; and engines that are wrong on purpose, which it must reject.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a harness has no lifecycle and no simulated clock"
+)]
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,7 +53,6 @@ fn rejects(failed: &[(&'static str, anyhow::Error)], case: &str) -> Result<()> {
 
 // ---------------------------------------------------------------------------------------------------------------- embedded
 
-#[expect(clippy::disallowed_methods, reason = "the harness is no simulation")]
 fn now() -> Micros {
     let elapsed = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -265,9 +269,11 @@ struct KafkaFixture {
 
 impl KafkaFixture {
     async fn new() -> Result<Self> {
-        let mut config = KafkaConfig::default();
-        config.bootstrap = kafka_bootstrap()?;
-        config.traits_topic = format!("c{}.traits", uuid::Uuid::new_v4().as_simple());
+        let mut config = KafkaConfig {
+            bootstrap: kafka_bootstrap()?,
+            traits_topic: format!("c{}.traits", uuid::Uuid::new_v4().as_simple()),
+            ..KafkaConfig::default()
+        };
         config.topics.partitions = 4;
         config.topics.replication_factor = 1;
         config.topics.min_insync_replicas = 1;

@@ -1,6 +1,15 @@
 //! Nothing acknowledged is lost while processes are killed without warning: 10,000 creates of 2,000 overlapping people from
 //! 32 connections, a random process killed every 3 seconds.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "callers of a test need no lifecycle"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures of a run are part of its result"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,8 +30,11 @@ const PEOPLE: usize = 2_000;
 const CONNECTIONS: usize = 32;
 const BETWEEN_KILLS: Duration = Duration::from_secs(3);
 
-/// The trait that carries each identifier, its type, and the normalised value of a person.
-fn identifiers_of(person: usize) -> [(&'static str, (String, String)); 4] {
+/// An identifier as a body carries it: the trait, the type, and the normalised value.
+type Named = (&'static str, (String, String));
+
+/// The identifiers of a person.
+fn identifiers_of(person: usize) -> [Named; 4] {
     [
         (
             "email",
@@ -47,12 +59,7 @@ fn identifiers_of(person: usize) -> [(&'static str, (String, String)); 4] {
 }
 
 /// What one create says: some identifiers of a person, now and then one of a neighbour, and values that nobody else writes.
-fn draw(
-    number: u64,
-) -> (
-    Vec<(&'static str, (String, String))>,
-    BTreeMap<String, Value>,
-) {
+fn draw(number: u64) -> (Vec<Named>, BTreeMap<String, Value>) {
     let mut rng = rand::rng();
     let person = rng.random_range(0..PEOPLE);
     let own = identifiers_of(person);

@@ -1,5 +1,10 @@
 //! The lives of processes: how they start, refuse to start, and end.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "callers of a test need no lifecycle"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Command;
-use kith_runtime::config::{ConfigError, Refused, SettingSet, Settings, table};
+use kith_runtime::config::{ConfigError, SettingSet, Settings, table};
 use kith_runtime::lifecycle::{Exit, run_process};
 use kith_runtime::telemetry::Telemetry;
 
-use servers::{Servers, doctor, serve};
+use servers::{Servers, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,22 +28,17 @@ enum Ask {
 
 fn main() -> ExitCode {
     let taken = taken();
-    match taken.parse(command(&taken), std::env::args_os()) {
-        Ok(matches) => {
-            let ask = match matches.subcommand_name() {
-                Some("doctor") => Ask::Doctor,
-                _ => Ask::Serve,
-            };
-            match taken.load(&matches) {
-                Ok(settings) => run_process(run(ask, settings)),
-                Err(error) => Exit::misconfigured(&error).into(),
-            }
-        }
-        Err(Refused::Asked(help)) => {
-            servers::say(&help);
-            ExitCode::SUCCESS
-        }
-        Err(Refused::Wrong(error)) => Exit::misconfigured(&error).into(),
+    let matches = match taken.parse(command(&taken), std::env::args_os()) {
+        Ok(matches) => matches,
+        Err(refused) => return Exit::refused(refused).into(),
+    };
+    let ask = match matches.subcommand_name() {
+        Some("doctor") => Ask::Doctor,
+        _ => Ask::Serve,
+    };
+    match taken.load(&matches) {
+        Ok(settings) => run_process(run(ask, settings)),
+        Err(error) => Exit::misconfigured(&error).into(),
     }
 }
 
@@ -52,9 +47,8 @@ fn taken() -> SettingSet {
     SettingSet::new("trait-worker")
         .take_with_default(&table::ADMIN_LISTEN, "127.0.0.1:8082")
         .take(table::PROCESS)
-        .take_with_default(&table::RECORDS_IN_FLIGHT_MAX, "4096")
-        .take_with_default(&table::RECORD_BYTES_IN_FLIGHT_MAX, "16MiB")
         .take(table::WORKER)
+        .take(&[&table::DEAD_LETTER_RATE_MAX])
         .take(table::CQL)
         .take(table::KAFKA)
         .take(table::KAFKA_TOPICS)
@@ -75,7 +69,7 @@ fn command(taken: &SettingSet) -> Command {
 
 async fn run(ask: Ask, settings: Settings) -> Exit {
     match ask {
-        Ask::Doctor => doctor::run(&settings).await,
+        Ask::Doctor => kith_servers::doctor::run(&settings, servers::configure, servers::say).await,
         Ask::Serve => match start(&settings).await {
             Ok(exit) => exit,
             Err(error) => Exit::misconfigured(&error),

@@ -38,8 +38,6 @@ fn taken() -> SettingSet {
         .take(table::PROCESS)
         .take(table::HTTP)
         .take(table::EMBEDDED)
-        .take_with_default(&table::RECORDS_IN_FLIGHT_MAX, "4096")
-        .take_with_default(&table::RECORD_BYTES_IN_FLIGHT_MAX, "16MiB")
         .take(table::WORKER)
 }
 

@@ -24,7 +24,7 @@ use kith_runtime::metrics::Metrics;
 use kith_runtime::net;
 use kith_runtime::trace_context::TracedLog;
 use tracing::info;
-use trait_worker::{InvalidMax, Worker};
+use trait_worker::Worker;
 
 use crate::{refuse, say};
 
@@ -34,8 +34,6 @@ const GROUP: &str = "kith.trait-worker";
 const SYSTEM: &str = "kith";
 /// The worker is heard of a few times a second.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// The window that `KITH_DEAD_LETTER_RATE_MAX` is about.
-const INVALID_WINDOW: usize = 1_000;
 
 type Log = GuardedLog<TracedLog<EmbeddedLog>>;
 type Engines = environment::Parts<Embedded, Log, SystemClock, SystemIds>;
@@ -254,10 +252,8 @@ fn worker_settings(
         record_bytes_in_flight_max: settings
             .get::<ByteSize>(&table::RECORD_BYTES_IN_FLIGHT_MAX)?
             .as_usize(),
-        invalid_max: Some(InvalidMax {
-            records: settings.get(&table::DEAD_LETTER_RATE_MAX)?,
-            window: INVALID_WINDOW,
-        }),
+        // Stopping for invalid records would stop the API, too. They are kept, and counted.
+        invalid_max: None,
         // HTTP drains before it, the store after it.
         drain: grace / 3,
         close: grace / 6,

@@ -13,7 +13,10 @@ fn answered(error: &ApiError) -> (HttpResponse<()>, Value) {
 fn the_body_has_the_members_of_the_contract_and_no_others() {
     let (response, body) = answered(&ApiError::NoProfile);
     assert_eq!(response.status(), 404);
-    assert_eq!(response.headers().get("content-type").unwrap(), "application/json");
+    assert_eq!(
+        response.headers().get("content-type").unwrap(),
+        "application/json"
+    );
     let members: Vec<_> = body.as_object().unwrap().keys().collect();
     assert_eq!(members, ["code", "message", "more_info", "status"]);
     assert_eq!(body["code"], 20404);
@@ -24,7 +27,10 @@ fn the_body_has_the_members_of_the_contract_and_no_others() {
 fn faults_of_fields_are_told_apart_and_the_first_in_the_message() {
     let error = ApiError::Invalid(Invalid::field("pageSize", "must be at least 1"));
     let (_, body) = answered(&error);
-    assert_eq!(body["message"], "The request is not valid: pageSize must be at least 1");
+    assert_eq!(
+        body["message"],
+        "The request is not valid: pageSize must be at least 1"
+    );
     let errors = body["details"]["errors"].as_array().unwrap();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0]["field"], "pageSize");
@@ -73,7 +79,10 @@ fn outages_are_503_and_corrupt_data_is_500_without_a_word_of_what_happened() {
         detail: "row 7".to_owned(),
     });
     let (response, body) = answered(&corrupt.into());
-    assert_eq!((response.status().as_u16(), &body["code"]), (500, &Value::from(20500)));
+    assert_eq!(
+        (response.status().as_u16(), &body["code"]),
+        (500, &Value::from(20500))
+    );
     assert!(!response.headers().contains_key("retry-after"));
     assert!(!body.to_string().contains("row 7"));
 }

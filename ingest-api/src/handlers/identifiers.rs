@@ -27,7 +27,9 @@ pub(crate) async fn list_identifiers<E: Environment>(call: Call<E>) -> Answer {
         let permit = call.admit_read()?;
         let store = call.store(store).await?;
         let profile = profile.ok_or(ApiError::NoProfile)?;
-        let located = call.ask(call.profiles().identifiers(&store, profile)).await?;
+        let located = call
+            .ask(call.profiles().identifiers(&store, profile))
+            .await?;
         drop(permit);
         call.located(located, |_, sets| Ok(shown(&sets)), profile)
     })

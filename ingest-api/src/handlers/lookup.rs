@@ -46,15 +46,18 @@ pub(crate) async fn lookup<E: Environment>(call: Call<E>, payload: Payload) -> A
 fn identifier(store: &StoreRecord, body: &[u8]) -> Result<Identifier, ApiError> {
     let body = LookupBody::parse(body)?;
     let id_type = IdType::new(&body.id_type);
-    store.settings.identifier(&id_type, &body.value).map_err(|error| {
-        let field = match error {
-            IdentifierError::UnknownType => "idType",
-            IdentifierError::Empty | IdentifierError::TooLong | IdentifierError::NotNormalizable => {
-                "value"
-            }
-        };
-        ApiError::Invalid(Invalid::field(field, reason(error)))
-    })
+    store
+        .settings
+        .identifier(&id_type, &body.value)
+        .map_err(|error| {
+            let field = match error {
+                IdentifierError::UnknownType => "idType",
+                IdentifierError::Empty
+                | IdentifierError::TooLong
+                | IdentifierError::NotNormalizable => "value",
+            };
+            ApiError::Invalid(Invalid::field(field, reason(error)))
+        })
 }
 
 fn reason(error: IdentifierError) -> &'static str {

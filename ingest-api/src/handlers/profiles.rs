@@ -98,7 +98,9 @@ pub(crate) async fn list<E: Environment>(call: Call<E>) -> Answer {
         let after = after.transpose().map_err(|_| {
             ApiError::Invalid(Invalid::field("pageToken", "does not belong to this list"))
         })?;
-        let page = call.profiles().page(&store, paging.order, after, paging.size);
+        let page = call
+            .profiles()
+            .page(&store, paging.order, after, paging.size);
         let page = call.ask(page).await?;
         drop(permit);
         Ok(HttpResponse::Ok().json(Page {

@@ -44,10 +44,15 @@ async fn migrate(
     }
     if with_development_store {
         let credentials = Credentials::of_environment()?;
-        let account = credentials.development_account().ok_or("no development account")?;
+        let account = credentials
+            .development_account()
+            .ok_or("no development account")?;
         let store = development_store(account.clone(), SystemClock::new().now()?, &SystemIds);
         let created = Cql::connect(cql).await?.create_store(&store).await?;
-        say(&format!("ok    store {} of {}: {created:?}", store.id, store.account));
+        say(&format!(
+            "ok    store {} of {}: {created:?}",
+            store.id, store.account
+        ));
     }
     Ok(())
 }

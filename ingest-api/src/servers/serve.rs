@@ -65,9 +65,14 @@ pub(crate) async fn run(
     // In the order in which they are shut down.
     let http = lifecycle.stage("http");
     let servers = lifecycle.stage("servers");
-    lifecycle.stage("admin").component("admin", |shutdown| admin.serve(shutdown));
+    lifecycle
+        .stage("admin")
+        .component("admin", |shutdown| admin.serve(shutdown));
 
-    let reached = match lifecycle.starting(reach(&cql, &kafka, &health)).await {
+    let reached = match lifecycle
+        .starting(Box::pin(reach(&cql, &kafka, &health)))
+        .await
+    {
         Ok(reached) => reached,
         Err(exit) => return Ok(exit),
     };
@@ -78,7 +83,16 @@ pub(crate) async fn run(
             return Ok(Exit::Failed);
         }
     };
-    let bound = match serve_http(&database, &log, &clock, &kafka, listener, parts, &health, http.clone()) {
+    let bound = match serve_http(
+        &database,
+        &log,
+        &clock,
+        &kafka,
+        listener,
+        parts,
+        &health,
+        http.clone(),
+    ) {
         Ok(bound) => bound,
         Err(cause) => {
             error!(error = &*cause, "cannot start");
@@ -87,7 +101,9 @@ pub(crate) async fn run(
     };
     info!(address = %bound.local_address(), "serving");
     http.component("http", move |shutdown| async move {
-        Ok(bound.serve(async move { shutdown.requested().await }).await?)
+        Ok(bound
+            .serve(async move { shutdown.requested().await })
+            .await?)
     });
     servers.component("log", move |shutdown| async move {
         tokio::select! {
@@ -108,7 +124,11 @@ pub(crate) async fn run(
 }
 
 /// Reaches the servers, however long it takes.
-async fn reach(cql: &CqlConfig, kafka: &KafkaConfig, health: &Health) -> Result<(Cql, KafkaLog), ComponentError> {
+async fn reach(
+    cql: &CqlConfig,
+    kafka: &KafkaConfig,
+    health: &Health,
+) -> Result<(Cql, KafkaLog), ComponentError> {
     let (database, log) = (health.condition("database"), health.condition("log"));
     let connected = insist(&database, "database", || Cql::connect(cql)).await?;
     let producer = KafkaLog::new(kafka).map_err(|error: SetupError| error)?;
@@ -117,7 +137,10 @@ async fn reach(cql: &CqlConfig, kafka: &KafkaConfig, health: &Health) -> Result<
     Ok((connected, producer))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of the service, put together once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of the service, put together once"
+)]
 fn serve_http(
     database: &Cql,
     log: &KafkaLog,

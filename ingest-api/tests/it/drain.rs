@@ -55,13 +55,20 @@ async fn while_draining_kept_connections_are_answered_and_closed() {
 async fn silent_connections_do_not_hold_the_end_up() {
     let mut service = TestService::start().await;
     let mut silent = TcpStream::connect(service.address).await.unwrap();
-    silent.write_all(head("GET", &profiles(), "").as_bytes()).await.unwrap();
+    silent
+        .write_all(head("GET", &profiles(), "").as_bytes())
+        .await
+        .unwrap();
     assert!(answer(&mut silent).await.starts_with("http/1.1 200"));
     let lifecycle = service.lifecycle.take().unwrap();
     lifecycle.stopper().stop();
     let began = Instant::now();
     assert_eq!(lifecycle.run().await, Exit::Clean);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(read_to_end(&mut silent).await, "");
 }
 
@@ -89,5 +96,9 @@ async fn requests_under_way_are_answered_before_the_end() {
     answered.is(503, 20503);
     // The create was given its time to end, and no more.
     assert_eq!(exit, Exit::Clean);
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -25,12 +25,8 @@ use uuid::Uuid;
 
 use crate::watched::{Watch, WatchedDatabase, WatchedLog};
 
-type Environment = Parts<
-    WatchedDatabase<Embedded>,
-    GuardedLog<WatchedLog<EmbeddedLog>>,
-    SystemClock,
-    SystemIds,
->;
+type Environment =
+    Parts<WatchedDatabase<Embedded>, GuardedLog<WatchedLog<EmbeddedLog>>, SystemClock, SystemIds>;
 
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 pub(crate) const TOKEN: &str = "token of the first";
@@ -99,7 +95,9 @@ impl TestService {
         let bound = service(&embedded, &watch, &health, &stage, directory.path(), setup);
         let address = bound.local_address();
         stage.component("http", |shutdown| async move {
-            Ok(bound.serve(async move { shutdown.requested().await }).await?)
+            Ok(bound
+                .serve(async move { shutdown.requested().await })
+                .await?)
         });
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -119,7 +117,8 @@ impl TestService {
 
     /// A request without credentials.
     pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.address))
+        self.client
+            .request(method, format!("http://{}{path}", self.address))
     }
 
     /// A request of the first account.
@@ -137,7 +136,9 @@ impl TestService {
 
     /// Creates a profile of the first account's store; its id.
     pub(crate) async fn create(&self, contact: Value) -> String {
-        let answered = self.post(&profiles(), &json!({"traits": {"Contact": contact}})).await;
+        let answered = self
+            .post(&profiles(), &json!({"traits": {"Contact": contact}}))
+            .await;
         assert_eq!(answered.status, 202, "{}", answered.body);
         // Ids carry milliseconds, and the examples count on their order.
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -234,8 +235,14 @@ fn credentials(directory: &std::path::Path) -> Credentials {
 }
 
 async fn make_stores(embedded: &Embedded) {
-    embedded.create_store(&store_record(ACCOUNT, STORE)).await.unwrap();
-    embedded.create_store(&store_record(OTHER_ACCOUNT, OTHER_STORE)).await.unwrap();
+    embedded
+        .create_store(&store_record(ACCOUNT, STORE))
+        .await
+        .unwrap();
+    embedded
+        .create_store(&store_record(OTHER_ACCOUNT, OTHER_STORE))
+        .await
+        .unwrap();
 }
 
 /// A store with the defaults and a second group, which has a trait of every type.
@@ -298,9 +305,14 @@ impl Answered {
 
     fn check(&self) {
         assert_eq!(self.header("content-type"), Some("application/json"));
-        let id = self.header("twilio-request-id").expect("every answer has an id");
+        let id = self
+            .header("twilio-request-id")
+            .expect("every answer has an id");
         let hex = id.strip_prefix("RQ").unwrap();
-        assert!(hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+        assert!(
+            hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{id}"
+        );
         if self.status >= 400 {
             check_error(self.status, &self.body);
         }
@@ -313,7 +325,12 @@ impl Answered {
     /// Asserts status and code of an error.
     #[track_caller]
     pub(crate) fn is(&self, status: u16, code: u32) -> &Self {
-        assert_eq!((self.status, &self.body["code"]), (status, &code.into()), "{}", self.body);
+        assert_eq!(
+            (self.status, &self.body["code"]),
+            (status, &code.into()),
+            "{}",
+            self.body
+        );
         self
     }
 
@@ -339,7 +356,10 @@ pub(crate) fn check_error(status: u16, body: &Value) {
         assert!(known.contains(&name.as_str()), "{name} in {body}");
     }
     assert_eq!(body["status"], status);
-    assert!((100..=999_999).contains(&body["code"].as_u64().unwrap()), "{body}");
+    assert!(
+        (100..=999_999).contains(&body["code"].as_u64().unwrap()),
+        "{body}"
+    );
     let message = body["message"].as_str().unwrap();
     assert!(!message.is_empty() && message.chars().count() <= 1024);
     assert!(body["more_info"].as_str().unwrap().starts_with("https://"));

@@ -25,7 +25,10 @@ async fn a_stranger_learns_nothing_but_that() {
         for method in [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS] {
             let answered = Answered::of(service.bare(method, path).body("nonsense")).await;
             answered.is(401, 20003);
-            assert_eq!(answered.header("www-authenticate"), Some("Basic realm=\"kith\""));
+            assert_eq!(
+                answered.header("www-authenticate"),
+                Some("Basic realm=\"kith\"")
+            );
         }
     }
     assert_eq!((service.watch.written(), service.watch.read()), (0, 0));
@@ -44,13 +47,20 @@ async fn credentials_that_nobody_has_are_all_alike() {
     ];
     for (user, password) in users {
         let request = service.bare(Method::GET, &profiles());
-        Answered::of(request.basic_auth(user, Some(password))).await.is(401, 20003);
+        Answered::of(request.basic_auth(user, Some(password)))
+            .await
+            .is(401, 20003);
     }
     let bearer = service.bare(Method::GET, &profiles()).bearer_auth(TOKEN);
     let answered = Answered::of(bearer).await;
-    assert_eq!(answered.is(401, 20003).header("www-authenticate"), Some("Basic realm=\"kith\""));
+    assert_eq!(
+        answered.is(401, 20003).header("www-authenticate"),
+        Some("Basic realm=\"kith\"")
+    );
     for value in ["Basic", "Basic !", "Digest x", "nonsense"] {
-        let request = service.bare(Method::GET, &profiles()).header("authorization", value);
+        let request = service
+            .bare(Method::GET, &profiles())
+            .header("authorization", value);
         Answered::of(request).await.is(401, 20003);
     }
     assert_eq!((service.watch.written(), service.watch.read()), (0, 0));
@@ -59,24 +69,58 @@ async fn credentials_that_nobody_has_are_all_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_are_checked_before_the_store_and_the_store_before_the_body() {
     let service = TestService::start().await;
-    for store in ["nonsense", "mem_profile_00000000000000000000000000", "mem_store_8", "MEM_STORE_00000000000000000000000000"] {
-        service.post(&profiles_of(store), &json!([])).await.is(400, 520_049);
-        service.get(&format!("{}/nonsense", profiles_of(store))).await.is(400, 520_049);
+    for store in [
+        "nonsense",
+        "mem_profile_00000000000000000000000000",
+        "mem_store_8",
+        "MEM_STORE_00000000000000000000000000",
+    ] {
+        service
+            .post(&profiles_of(store), &json!([]))
+            .await
+            .is(400, 520_049);
+        service
+            .get(&format!("{}/nonsense", profiles_of(store)))
+            .await
+            .is(400, 520_049);
     }
-    for profile in ["nonsense", STORE, "mem_profile_8zzzzzzzzzzzzzzzzzzzzzzzzz", "bulk"] {
+    for profile in [
+        "nonsense",
+        STORE,
+        "mem_profile_8zzzzzzzzzzzzzzzzzzzzzzzzz",
+        "bulk",
+    ] {
         for store in [STORE, NO_STORE, "mem_service_00000000000000000000000000"] {
             let path = format!("{}/{profile}", profiles_of(store));
             service.get(&path).await.is(400, 400);
-            service.get(&format!("{path}/Identifiers")).await.is(400, 400);
+            service
+                .get(&format!("{path}/Identifiers"))
+                .await
+                .is(400, 400);
         }
     }
-    let unknown = [NO_STORE, "mem_service_00000000000000000000000000", "mem_store_0000000000000000000000000u"];
+    let unknown = [
+        NO_STORE,
+        "mem_service_00000000000000000000000000",
+        "mem_store_0000000000000000000000000u",
+    ];
     for store in unknown {
-        let request = service.request(Method::POST, &profiles_of(store)).body("nonsense");
+        let request = service
+            .request(Method::POST, &profiles_of(store))
+            .body("nonsense");
         Answered::of(request).await.is(404, 520_041);
-        service.get(&format!("{}?pageSize=0", profiles_of(store))).await.is(404, 520_041);
-        service.get(&format!("{}/{NO_PROFILE}", profiles_of(store))).await.is(404, 520_041);
-        service.post(&format!("{}/Lookup", profiles_of(store)), &json!([])).await.is(404, 520_041);
+        service
+            .get(&format!("{}?pageSize=0", profiles_of(store)))
+            .await
+            .is(404, 520_041);
+        service
+            .get(&format!("{}/{NO_PROFILE}", profiles_of(store)))
+            .await
+            .is(404, 520_041);
+        service
+            .post(&format!("{}/Lookup", profiles_of(store)), &json!([]))
+            .await
+            .is(404, 520_041);
     }
     assert_eq!(service.watch.written(), 0);
 }
@@ -85,8 +129,12 @@ async fn ids_are_checked_before_the_store_and_the_store_before_the_body() {
 async fn a_reading_key_is_refused_before_its_request_is_looked_at() {
     let service = TestService::start().await;
     for store in [STORE, NO_STORE, "nonsense"] {
-        let request = service.bare(Method::POST, &profiles_of(store)).body("nonsense");
-        Answered::of(request.basic_auth(READ_KEY, Some(KEY_SECRET))).await.is(403, 403);
+        let request = service
+            .bare(Method::POST, &profiles_of(store))
+            .body("nonsense");
+        Answered::of(request.basic_auth(READ_KEY, Some(KEY_SECRET)))
+            .await
+            .is(403, 403);
     }
     assert_eq!((service.watch.written(), service.watch.read()), (0, 0));
 }
@@ -97,9 +145,15 @@ async fn a_profile_that_is_not_there_is_not_found() {
     for profile in [NO_PROFILE, "mem_profile_0000000000000000000000000u"] {
         let path = format!("{}/{profile}", profiles());
         service.get(&path).await.is(404, 20404);
-        service.get(&format!("{path}/Identifiers")).await.is(404, 20404);
+        service
+            .get(&format!("{path}/Identifiers"))
+            .await
+            .is(404, 20404);
         // The query is looked at before the profile.
-        service.get(&format!("{path}?traitGroups=")).await.is(400, 400);
+        service
+            .get(&format!("{path}?traitGroups="))
+            .await
+            .is(400, 400);
     }
     assert_eq!(service.watch.written(), 0);
 }
@@ -112,7 +166,9 @@ async fn another_accounts_store_is_like_one_that_does_not_exist() {
     let body = json!({"traits": {"Contact": {"email": "ada@example.com"}}});
     let lookup = json!({"idType": "email", "value": "ada@example.com"});
     let as_other = |method, path: &str| {
-        service.bare(method, path).basic_auth(OTHER_ACCOUNT, Some(OTHER_TOKEN))
+        service
+            .bare(method, path)
+            .basic_auth(OTHER_ACCOUNT, Some(OTHER_TOKEN))
     };
     let mut seen = Vec::new();
     for store in [STORE, NO_STORE] {
@@ -137,7 +193,9 @@ async fn another_accounts_store_is_like_one_that_does_not_exist() {
 
     // The same profile id means nothing in another store.
     let path = format!("{}/{profile}", profiles_of(OTHER_STORE));
-    Answered::of(as_other(Method::GET, &path)).await.is(404, 20404);
+    Answered::of(as_other(Method::GET, &path))
+        .await
+        .is(404, 20404);
     let path = format!("{}/Lookup", profiles_of(OTHER_STORE));
     let found = Answered::of(as_other(Method::POST, &path).json(&lookup)).await;
     assert_eq!(found.body["profiles"], json!([]));
@@ -148,11 +206,21 @@ async fn a_store_that_is_not_in_use_says_so() {
     let service = TestService::start().await;
     let being_made = "mem_store_00000000000000000000000005";
     let failed = "mem_store_00000000000000000000000006";
-    service.add_store(idle_store(being_made, StoreStatus::Provisioning)).await;
-    service.add_store(idle_store(failed, StoreStatus::Failed)).await;
+    service
+        .add_store(idle_store(being_made, StoreStatus::Provisioning))
+        .await;
+    service
+        .add_store(idle_store(failed, StoreStatus::Failed))
+        .await;
     let body = json!({"traits": {"Contact": {"email": "ada@example.com"}}});
-    service.post(&profiles_of(being_made), &body).await.is(503, 520_042);
+    service
+        .post(&profiles_of(being_made), &body)
+        .await
+        .is(503, 520_042);
     service.get(&profiles_of(being_made)).await.is(503, 520_042);
-    service.post(&profiles_of(failed), &body).await.is(400, 520_042);
+    service
+        .post(&profiles_of(failed), &body)
+        .await
+        .is(400, 520_042);
     assert_eq!(service.watch.written(), 0);
 }

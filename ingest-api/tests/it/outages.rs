@@ -23,6 +23,17 @@ fn latched() -> Setup {
     }
 }
 
+/// Asserts that the best of a few takes less than 50 ms: the others say how busy this machine is.
+async fn is_quick(work: impl AsyncFn()) {
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        work().await;
+        best = best.min(began.elapsed());
+    }
+    assert!(best < Duration::from_millis(50), "{best:?}");
+}
+
 fn quick(deadline: Duration) -> Setup {
     let mut setup = Setup::default();
     setup.limits.request_deadline = deadline;
@@ -37,12 +48,14 @@ async fn a_log_that_is_down_is_503_and_once_the_breaker_is_open_nothing_is_claim
         service.post(&profiles(), &somebody()).await.is(503, 20503);
     }
     let (written, read) = (service.watch.written(), service.watch.read());
-    for _ in 0..5 {
-        let began = Instant::now();
+    let refused = async || {
         service.post(&profiles(), &somebody()).await.is(503, 20503);
-        assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
-    }
-    assert_eq!((service.watch.written(), service.watch.read()), (written, read));
+    };
+    is_quick(refused).await;
+    assert_eq!(
+        (service.watch.written(), service.watch.read()),
+        (written, read)
+    );
     // Reads need no log.
     assert_eq!(service.get(&profiles()).await.status, 200);
 }
@@ -55,11 +68,15 @@ async fn a_database_that_is_down_is_503_and_once_the_breaker_is_open_nothing_is_
         service.get(&profiles()).await.is(503, 20503);
     }
     let (written, read) = (service.watch.written(), service.watch.read());
-    let began = Instant::now();
-    service.get(&profiles()).await.is(503, 20503);
-    service.post(&profiles(), &somebody()).await.is(503, 20503);
-    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
-    assert_eq!((service.watch.written(), service.watch.read()), (written, read));
+    let refused = async || {
+        service.get(&profiles()).await.is(503, 20503);
+        service.post(&profiles(), &somebody()).await.is(503, 20503);
+    };
+    is_quick(refused).await;
+    assert_eq!(
+        (service.watch.written(), service.watch.read()),
+        (written, read)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +114,10 @@ async fn the_deadline_answers_whatever_the_drivers_wait_for() {
         let began = Instant::now();
         service.post(&profiles(), &somebody()).await.is(503, 20503);
         let took = began.elapsed();
-        assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(1), "{took:?}");
+        assert!(
+            took >= Duration::from_millis(250) && took < Duration::from_secs(1),
+            "{took:?}"
+        );
     }
 }
 
@@ -117,7 +137,11 @@ async fn requests_past_the_bound_are_answered_at_once_and_write_nothing() {
             service.get(&path).await,
             service.post(&path, &somebody()).await,
         ];
-        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            began.elapsed()
+        );
         answers
     };
     let ((one, two), refused) = futures_util::future::join(held, refused).await;
@@ -126,7 +150,10 @@ async fn requests_past_the_bound_are_answered_at_once_and_write_nothing() {
     }
     assert_eq!(service.watch.written(), 0);
     service.watch.set_database(Mode::Up);
-    eventually("there is room again", async || service.get(&path).await.status == 200).await;
+    eventually("there is room again", async || {
+        service.get(&path).await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +161,9 @@ async fn a_create_whose_client_goes_away_is_finished() {
     let service = TestService::start().await;
     assert_eq!(service.get(&profiles()).await.status, 200);
     service.watch.set_log(Mode::Hanging);
-    let request = service.request(reqwest::Method::POST, &profiles()).json(&somebody());
+    let request = service
+        .request(reqwest::Method::POST, &profiles())
+        .json(&somebody());
     let given_up = request.timeout(Duration::from_millis(300)).send().await;
     assert!(given_up.unwrap_err().is_timeout());
     service.watch.set_log(Mode::Up);

@@ -9,9 +9,13 @@ async fn chain(service: &TestService) -> [String; 3] {
     let one = service.create(json!({"email": "ada@example.com"})).await;
     let two = service.create(json!({"phone": "+13175550100"})).await;
     let three = service.create(json!({"chatId": "c"})).await;
-    let joined = service.create(json!({"phone": "+13175550100", "chatId": "c"})).await;
+    let joined = service
+        .create(json!({"phone": "+13175550100", "chatId": "c"}))
+        .await;
     assert_eq!(joined, two);
-    let joined = service.create(json!({"email": "ada@example.com", "phone": "+13175550100"})).await;
+    let joined = service
+        .create(json!({"email": "ada@example.com", "phone": "+13175550100"}))
+        .await;
     assert_eq!(joined, one);
     [one, two, three]
 }
@@ -33,10 +37,15 @@ async fn a_merged_id_leads_straight_to_the_canonical_profile() {
     for merged in [two, three] {
         let answered = service.get(&format!("{}/{merged}", profiles())).await;
         leads_to(&answered, &format!("{base}/{one}"), &one);
-        let answered = service.get(&format!("{}/{merged}/Identifiers", profiles())).await;
+        let answered = service
+            .get(&format!("{}/{merged}/Identifiers", profiles()))
+            .await;
         leads_to(&answered, &format!("{base}/{one}/Identifiers"), &one);
     }
-    assert_eq!(service.get(&format!("{}/{one}", profiles())).await.status, 200);
+    assert_eq!(
+        service.get(&format!("{}/{one}", profiles())).await.status,
+        200
+    );
     assert_eq!(service.lookup("chat", "c").await, json!([one]));
 }
 

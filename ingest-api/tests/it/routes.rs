@@ -25,7 +25,13 @@ async fn what_is_no_route_is_not_found() {
         "/%00/%ff/..;/x".to_owned(),
     ];
     for path in &paths {
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        for method in [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ] {
             let request = service.request(method, path).body("nonsense");
             Answered::of(request).await.is(404, 20404);
         }
@@ -45,7 +51,9 @@ async fn another_method_is_told_which_there_are() {
         // Methods are looked at before ids.
         (format!("{base}/nonsense"), "GET"),
     ];
-    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
+    let methods = [
+        "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
+    ];
     for (path, allowed) in &cases {
         for method in methods.iter().filter(|method| !allowed.contains(**method)) {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -59,7 +67,11 @@ async fn another_method_is_told_which_there_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn head_is_a_method_that_is_not_there() {
     let service = TestService::start().await;
-    let response = service.request(Method::HEAD, &profiles()).send().await.unwrap();
+    let response = service
+        .request(Method::HEAD, &profiles())
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 405);
     assert_eq!(response.headers()["allow"], "GET, POST");
     assert!(response.headers().contains_key("twilio-request-id"));
@@ -73,7 +85,14 @@ async fn every_request_has_an_id_of_its_own() {
     let mut ids = std::collections::BTreeSet::new();
     for path in [profiles(), "/".to_owned()] {
         for _ in 0..10 {
-            ids.insert(service.get(&path).await.header("twilio-request-id").unwrap().to_owned());
+            ids.insert(
+                service
+                    .get(&path)
+                    .await
+                    .header("twilio-request-id")
+                    .unwrap()
+                    .to_owned(),
+            );
         }
     }
     assert_eq!(ids.len(), 20);

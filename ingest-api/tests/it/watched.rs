@@ -9,8 +9,8 @@ use kith_domain::identifier::ClaimKey;
 use kith_domain::store::StoreRecord;
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
-    CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, Durability, Identity,
-    Listing, NewRecord, Node, NodeRead, Order, Outcome, TraitLog,
+    CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, Durability,
+    Identity, Listing, NewRecord, Node, NodeRead, Order, Outcome, TraitLog,
 };
 
 /// What a dependency does.
@@ -176,7 +176,9 @@ impl<L: TraitLog> TraitLog for WatchedLog<L> {
     async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
         self.watch.records.fetch_add(1, Ordering::SeqCst);
         let mode = *self.watch.log.lock().unwrap();
-        meet(mode).await.map_err(|_| PublishError::Unavailable(None))?;
+        meet(mode)
+            .await
+            .map_err(|_| PublishError::Unavailable(None))?;
         self.inner.publish(record).await
     }
 }

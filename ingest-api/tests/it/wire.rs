@@ -19,7 +19,9 @@ async fn exchange(service: &TestService, bytes: &[u8]) -> String {
 pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = stream.read_to_end(&mut bytes);
-    let read = tokio::time::timeout(Duration::from_secs(15), read).await.expect("closed in time");
+    let read = tokio::time::timeout(Duration::from_secs(15), read)
+        .await
+        .expect("closed in time");
     // A client that still has something to send is reset after the answer.
     drop(read);
     String::from_utf8(bytes).unwrap()
@@ -27,10 +29,15 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
 
 /// Status and body of an answer that closes its connection, checked for what every answer must have.
 fn parsed(text: &str) -> (u16, Value) {
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {text:?}"));
     let head = head.to_ascii_lowercase();
     assert!(head.contains("\r\ntwilio-request-id: rq"), "{head}");
-    assert!(head.contains("\r\ncontent-type: application/json"), "{head}");
+    assert!(
+        head.contains("\r\ncontent-type: application/json"),
+        "{head}"
+    );
     assert!(head.contains("\r\nconnection: close"), "{head}");
     let status = head[9..12].parse().unwrap();
     let body: Value = serde_json::from_str(body).unwrap();
@@ -40,11 +47,17 @@ fn parsed(text: &str) -> (u16, Value) {
 
 pub(crate) fn head(method: &str, path: &str, more: &str) -> String {
     let credentials = BASE64_STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
-    format!("{method} {path} HTTP/1.1\r\nHost: kith\r\nAuthorization: Basic {credentials}\r\n{more}\r\n")
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: kith\r\nAuthorization: Basic {credentials}\r\n{more}\r\n"
+    )
 }
 
 fn json_head(length: &str) -> String {
-    head("POST", &profiles(), &format!("Content-Type: application/json\r\n{length}\r\n"))
+    head(
+        "POST",
+        &profiles(),
+        &format!("Content-Type: application/json\r\n{length}\r\n"),
+    )
 }
 
 fn quick() -> Setup {
@@ -61,11 +74,18 @@ async fn a_slow_body_is_408_and_the_connection_ends() {
         let text = exchange(&service, json_head(length).as_bytes()).await;
         let (status, body) = parsed(&text);
         assert_eq!((status, &body["code"]), (408, &json!(400)));
-        assert!(began.elapsed() >= Duration::from_millis(700), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() >= Duration::from_millis(700),
+            "{:?}",
+            began.elapsed()
+        );
     }
     // Bytes that drip in do not buy time.
     let mut stream = TcpStream::connect(service.address).await.unwrap();
-    stream.write_all(json_head("Content-Length: 100").as_bytes()).await.unwrap();
+    stream
+        .write_all(json_head("Content-Length: 100").as_bytes())
+        .await
+        .unwrap();
     let began = Instant::now();
     let mut buffer = [0; 2048];
     let first = loop {
@@ -75,14 +95,22 @@ async fn a_slow_body_is_408_and_the_connection_ends() {
         }
     };
     assert!(buffer[..first].starts_with(b"HTTP/1.1 408"));
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(service.watch.written(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_says_it_is_too_large_is_refused_unread() {
     let service = TestService::start().await;
-    let text = exchange(&service, json_head("Content-Length: 99999999999").as_bytes()).await;
+    let text = exchange(
+        &service,
+        json_head("Content-Length: 99999999999").as_bytes(),
+    )
+    .await;
     let (status, body) = parsed(&text);
     assert_eq!((status, &body["code"]), (413, &json!(400)));
     assert_eq!(service.watch.written(), 0);
@@ -105,7 +133,8 @@ async fn a_body_in_chunks_is_read() {
     let service = TestService::start().await;
     let body = r#"{"traits": {"Contact": {"email": "ada@example.com"}}}"#;
     let (one, two) = body.split_at(20);
-    let more = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n";
+    let more =
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n";
     let mut request = head("POST", &profiles(), more);
     for part in [one, two, ""] {
         request.push_str(&format!("{:x}\r\n{part}\r\n", part.len()));
@@ -185,7 +214,10 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
         body.len()
     );
     let mut stream = TcpStream::connect(service.address).await.unwrap();
-    stream.write_all(head("POST", &profiles(), &more).as_bytes()).await.unwrap();
+    stream
+        .write_all(head("POST", &profiles(), &more).as_bytes())
+        .await
+        .unwrap();
     let mut buffer = [0; 25];
     stream.read_exact(&mut buffer).await.unwrap();
     assert_eq!(&buffer, b"HTTP/1.1 100 Continue\r\n\r\n");

@@ -24,8 +24,9 @@ use crate::seal::Tip;
 
 /// An open embedded engine: identity, cells, listing and control, and by [`Embedded::log`] the trait log.
 ///
-/// Cheap to clone. The last clone to go (logs and sources count) closes the engine; [`Embedded::close`] does so in order and says
-/// whether all went well.
+/// Cheap to clone. The last clone to go (logs and sources count) closes the engine, and waits for it: for the disk, and for a
+/// compaction that is under way, which can take seconds. [`Embedded::close`] puts everything on disk before, without
+/// blocking, and says whether all went well.
 #[derive(Clone)]
 pub struct Embedded {
     pub(crate) engine: Arc<Engine>,

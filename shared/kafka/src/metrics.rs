@@ -51,14 +51,8 @@ pub fn describe() {
     );
 }
 
-pub(crate) fn sent(name: &'static str, outcome: &Result<(), PublishError>, took: Duration) {
-    let outcome = match outcome {
-        Ok(()) => "ok",
-        Err(PublishError::Full) => "full",
-        Err(PublishError::TooLarge) => "too_large",
-        Err(PublishError::Unavailable(_)) => "unavailable",
-    };
-    histogram!(name, "outcome" => outcome).record(took.as_secs_f64());
+pub(crate) fn sent(name: &'static str, result: &Result<(), PublishError>, took: Duration) {
+    histogram!(name, "outcome" => PublishError::outcome(result)).record(took.as_secs_f64());
 }
 
 pub(crate) fn rebalanced(kind: &'static str) {

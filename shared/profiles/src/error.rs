@@ -69,6 +69,19 @@ pub enum PublishError {
     Unavailable(#[source] Option<Cause>),
 }
 
+impl PublishError {
+    /// The label of metrics for an outcome of publishing.
+    #[must_use]
+    pub const fn outcome(result: &Result<(), Self>) -> &'static str {
+        match result {
+            Ok(()) => "ok",
+            Err(Self::Full) => "full",
+            Err(Self::TooLarge) => "too_large",
+            Err(Self::Unavailable(_)) => "unavailable",
+        }
+    }
+}
+
 /// The wall clock jumped, or runs ahead of the database: stamps would be wrong for ever, so none are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("wall clock cannot be trusted")]

@@ -136,3 +136,102 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // Nothing panics while one of these is held; a poisoned table is still a table.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn key(parts: &[u8]) -> FlightKey {
+        let keys = parts
+            .iter()
+            .map(|part| ClaimKey::from_bytes([*part; 32]))
+            .collect();
+        FlightKey::new(keys, 1)
+    }
+
+    /// Work that is counted when it starts, and ends when the gate opens.
+    fn work(
+        started: &Arc<AtomicUsize>,
+        gate: &Arc<async_lock::Semaphore>,
+    ) -> impl Future<Output = usize> + Send + use<> {
+        let (started, gate) = (Arc::clone(started), Arc::clone(gate));
+        async move {
+            let number = started.fetch_add(1, Ordering::SeqCst);
+            gate.acquire_arc().await.forget();
+            number
+        }
+    }
+
+    fn poll<T: Clone>(flight: &mut Shared<BoxFuture<'static, T>>) -> Option<T> {
+        flight.now_or_never()
+    }
+
+    #[test]
+    fn who_waits_for_the_same_identifiers_shares_the_next_flight() {
+        let flights = Flights::new();
+        let (started, gate) = (Arc::default(), Arc::new(async_lock::Semaphore::new(0)));
+        let mut first = flights.join(key(&[1, 2]), work(&started, &gate));
+        assert_eq!(poll(&mut first), None);
+        assert_eq!(started.load(Ordering::SeqCst), 1, "the first is under way");
+        // Under way is too late to join: whatever it reads may be older than who comes now.
+        let mut waiting: Vec<_> = (0..5)
+            .map(|_| flights.join(key(&[2, 1]), work(&started, &gate)))
+            .collect();
+        assert!(waiting.iter_mut().all(|flight| poll(flight).is_none()));
+        assert_eq!(
+            started.load(Ordering::SeqCst),
+            1,
+            "the second waits for the first"
+        );
+        gate.add_permits(1);
+        assert_eq!(poll(&mut first), Some(0));
+        assert!(waiting.iter_mut().all(|flight| poll(flight).is_none()));
+        gate.add_permits(1);
+        assert!(
+            waiting.iter_mut().all(|flight| poll(flight) == Some(1)),
+            "one flight for all five"
+        );
+        assert_eq!(started.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn flights_of_a_common_identifier_go_one_after_another() {
+        let flights = Flights::new();
+        let (started, gate) = (Arc::default(), Arc::new(async_lock::Semaphore::new(0)));
+        let mut one = flights.join(key(&[1, 2]), work(&started, &gate));
+        let mut two = flights.join(key(&[2, 3]), work(&started, &gate));
+        let mut other = flights.join(key(&[4]), work(&started, &gate));
+        assert!(poll(&mut one).is_none() && poll(&mut two).is_none() && poll(&mut other).is_none());
+        assert_eq!(
+            started.load(Ordering::SeqCst),
+            2,
+            "the first and the unrelated one"
+        );
+        // Whoever gives up makes room.
+        drop(one);
+        assert!(poll(&mut two).is_none());
+        assert_eq!(started.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_flight_that_everybody_left_holds_nothing() {
+        let flights = Flights::new();
+        let (started, gate) = (Arc::default(), Arc::new(async_lock::Semaphore::new(0)));
+        let mut blocking = flights.join(key(&[2]), work(&started, &gate));
+        assert!(poll(&mut blocking).is_none());
+        let mut left = flights.join(key(&[1, 2]), work(&started, &gate));
+        assert!(poll(&mut left).is_none());
+        drop(left);
+        let mut free = flights.join(key(&[1]), work(&started, &gate));
+        assert!(poll(&mut free).is_none());
+        assert_eq!(
+            started.load(Ordering::SeqCst),
+            2,
+            "the lock of 1 was given back"
+        );
+        drop((blocking, free));
+        assert!(lock(&flights.inner.locks).is_empty(), "no entry is left");
+    }
+}

@@ -147,7 +147,13 @@ impl Identity for Port {
         replies
             .map(|reply| match reply {
                 Reply::Outcome(outcome) => outcome,
-                _ => Outcome::Unknown,
+                Reply::Failed
+                | Reply::Done
+                | Reply::Claim(_)
+                | Reply::Node(_)
+                | Reply::Rows(_)
+                | Reply::Page(_)
+                | Reply::Store(_) => Outcome::Unknown,
             })
             .collect()
     }

@@ -209,9 +209,10 @@ impl World {
             return;
         };
         let (client, statement) = (entry.client, entry.statement.clone());
-        let reply = match statement {
-            Statement::Attempt(_) => Reply::Outcome(Outcome::Unknown),
-            _ => Reply::Failed,
+        let reply = if matches!(statement, Statement::Attempt(_)) {
+            Reply::Outcome(Outcome::Unknown)
+        } else {
+            Reply::Failed
         };
         self.answer(flight, reply);
         if applied {

@@ -29,10 +29,6 @@ fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
             distinct.insert(verdict.fingerprint);
         }
     }
-    println!(
-        "{name}: {} distinct schedules with an overlap, of {seeds}",
-        distinct.len()
-    );
     assert!(
         distinct.len() as u64 > seeds / 2,
         "{name}: too few distinct schedules"

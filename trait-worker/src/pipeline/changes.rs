@@ -158,6 +158,9 @@ where
     }
 
     fn on_lost(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.hand_backs.forget(*partition);
+        }
         self.give_up(partitions);
     }
 

@@ -3,29 +3,22 @@
 //! It is alive from the start and ready when the statements are prepared and the log was reached once; until then it tries
 //! again, because whoever starts everything at once should not have to mind the order.
 
-use std::error::Error;
-use std::future::Future;
 use std::time::Duration;
 
 use kith_kafka::{KafkaConfig, KafkaLog, KafkaSource};
-use kith_profiles::error::PortError;
 use kith_runtime::admin::AdminServer;
+use kith_runtime::clock::SystemClock;
 use kith_runtime::config::{ConfigError, Settings, table};
 use kith_runtime::health::{Condition, Health, Heartbeat};
 use kith_runtime::lifecycle::{ComponentError, Exit, Lifecycle, Shutdown};
 use kith_runtime::metrics::Metrics;
-use kith_scylla::{ConnectError, Cql, CqlConfig};
-use tracing::{info, warn};
+use kith_scylla::{Cql, CqlConfig};
+use kith_servers::{REACH_LIMIT, compare_clocks, insist};
+use tracing::info;
 use trait_worker::Worker;
 
 use super::Servers;
-use super::clock::SharedClock;
 
-/// How long the log may take to answer that it is there.
-const REACH_LIMIT: Duration = Duration::from_secs(5);
-/// Waits between two tries at the start: doubling between these.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The worker is heard of a few times a second; handing partitions back may keep it silent for a while.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -70,7 +63,7 @@ async fn work(
         log,
         source,
     } = engines;
-    let clock = SharedClock::default();
+    let clock = SystemClock::new();
     let heart = health.heartbeat("worker", SILENCE_MAX);
     let running = Worker::new(source, database.clone(), log.clone(), clock.clone(), worker)
         .on_pulse(move |_| Heartbeat::beat(&heart))
@@ -82,7 +75,7 @@ async fn work(
         }
         // Dead letters could never be kept again.
         error = log.failed() => Err(error.into()),
-        () = clock.compare_with(&database) => Ok(()),
+        () = compare_clocks(&clock, &database) => Ok(()),
     }
 }
 
@@ -108,54 +101,5 @@ impl Engines {
             log,
             source,
         })
-    }
-}
-
-/// Whether trying again can help.
-trait Hopeless: Error + Send + Sync + 'static {
-    fn is_hopeless(&self) -> bool;
-}
-
-impl Hopeless for ConnectError {
-    fn is_hopeless(&self) -> bool {
-        matches!(self, Self::Config(_))
-    }
-}
-
-impl Hopeless for PortError {
-    fn is_hopeless(&self) -> bool {
-        !matches!(self, Self::Unavailable { .. })
-    }
-}
-
-/// Tries until it works.
-async fn insist<T, E, F>(
-    condition: &Condition,
-    dependency: &'static str,
-    attempt: impl Fn() -> F,
-) -> Result<T, E>
-where
-    E: Hopeless,
-    F: Future<Output = Result<T, E>>,
-{
-    let mut wait = FIRST_WAIT;
-    loop {
-        match attempt().await {
-            Ok(reached) => {
-                condition.set_ready();
-                return Ok(reached);
-            }
-            Err(error) if error.is_hopeless() => return Err(error),
-            Err(error) => {
-                condition.set_not_ready(error.to_string());
-                let error: &(dyn Error + 'static) = &error;
-                warn!(
-                    dependency,
-                    error, "cannot be reached at the start, tried again"
-                );
-            }
-        }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }

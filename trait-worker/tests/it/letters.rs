@@ -1,7 +1,7 @@
 //! Dead letters that can be held up and taken away.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use kith_profiles::error::PublishError;
@@ -31,7 +31,7 @@ struct State {
 
 impl Letters {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {

@@ -114,6 +114,23 @@ fn a_broken_database_ends_the_worker_without_another_commit() {
 }
 
 #[test]
+fn nothing_is_committed_any_more_when_something_is_broken() {
+    let mut sim = Sim::new();
+    sim.settings.tick = Duration::from_secs(10);
+    sim.run(async |sim| {
+        sim.database.set_latency(profile(1), Duration::from_secs(1));
+        sim.log.append(0, (0..2).map(good));
+        sim.log.assign(&[0]);
+        sim.until("one written", || sim.database.writes().len() == 1)
+            .await;
+        sim.database.set_mode(Mode::Fatal);
+        sim.until("over", || sim.log.has(&Call::Close)).await;
+    })
+    .error();
+    assert_eq!(sim.log.calls(), [Call::Close]);
+}
+
+#[test]
 fn without_the_log_it_asks_again_and_less_often() {
     let sim = Sim::new();
     let ended = sim.run(async |sim| {

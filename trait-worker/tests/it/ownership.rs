@@ -129,6 +129,50 @@ fn what_comes_late_from_an_assignment_before_moves_nothing() {
 }
 
 #[test]
+fn a_lost_partition_gives_back_what_it_took_of_the_budget() {
+    let mut sim = Sim::new();
+    sim.settings.records_in_flight_max = 12;
+    sim.run(async |sim| {
+        sim.database.hold(profile(0));
+        sim.log.append(0, (0..6).map(good));
+        for round in 1..20 {
+            sim.log.assign(&[0]);
+            sim.until("read", || sim.log.delivered() == 6 * round).await;
+            sim.pass(Duration::from_secs(1)).await;
+            sim.log.lose(&[0]);
+            // What hangs in the database keeps its bytes, and no place among the records.
+            sim.pass(Duration::from_secs(1)).await;
+        }
+        sim.database.let_go(profile(0));
+        sim.log.assign(&[0]);
+        sim.until_caught_up().await;
+    })
+    .summary();
+}
+
+#[test]
+fn a_partition_assigned_again_without_a_word_is_read_anew() {
+    let sim = Sim::new();
+    let ended = sim.run(async |sim| {
+        sim.database.set_mode(Mode::Down);
+        sim.log.append(0, (0..3).map(good));
+        sim.log.assign(&[0]);
+        sim.until("paused", || sim.log.has(&Call::Pause(vec![0])))
+            .await;
+        sim.log.assign(&[0]);
+        sim.pass(Duration::from_secs(1)).await;
+        assert!(sim.log.is_paused(0), "pausing belongs to an assignment");
+        sim.database.set_mode(Mode::Up);
+        sim.until_caught_up().await;
+    });
+    let summary = ended.summary();
+    assert_eq!(
+        (summary.read, summary.applied, summary.abandoned),
+        (6, 3, 3)
+    );
+}
+
+#[test]
 fn work_of_a_lost_partition_is_not_tried_again() {
     let mut sim = Sim::new();
     sim.settings.writes_max = 4;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ struct Time {
 
 impl TestClock {
     fn time(&self) -> MutexGuard<'_, Time> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_unsound(&self) {
@@ -149,6 +149,13 @@ impl Ended {
 
 impl Sim {
     pub(crate) fn new() -> Self {
+        // Somebody listens in every thread. Else a span first met where nobody does may be taken for one that nobody wants
+        // anywhere, and the tests that look at spans would find none.
+        static LISTENER: Once = Once::new();
+        LISTENER.call_once(|| {
+            let listener = tracing_subscriber::registry();
+            ::tracing::subscriber::set_global_default(listener).unwrap();
+        });
         let clock = TestClock::default();
         let database = Database::new(clock.clone());
         let letters = Letters::default();

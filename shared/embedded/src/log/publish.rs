@@ -1,6 +1,7 @@
 //! The producing half of the log.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use kith_profiles::error::{Cause, PortError, PublishError};
 use kith_profiles::ports::{DeadLetter, DeadLetters, Durability, NewRecord, NextOffset, TraitLog};
@@ -10,6 +11,9 @@ use super::source::EmbeddedSource;
 use super::{Topic, state};
 use crate::engine::{Embedded, Unanswered};
 use crate::error::Closed;
+
+/// From handing a record to the engine to its being durable. Labels as in `kith_runtime`'s catalogue.
+const PUBLISH_SECONDS: &str = "kith_publish_seconds";
 
 /// The trait log of an [`Embedded`] engine. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -98,13 +102,21 @@ impl EmbeddedLog {
 
 impl TraitLog for EmbeddedLog {
     async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
-        self.check_size(size_of(&record.key, &record.payload, &record.headers))?;
-        let partitions = u64::from(self.partitions().max(1));
-        let hash = xxhash_rust::xxh3::xxh3_64(&record.key);
-        // Below the number of partitions, which is a u16.
-        let partition = u16::try_from(hash % partitions).unwrap_or(0);
-        self.append(Topic::Traits, partition, Prepared::record(&record))
-            .await
+        let began = Instant::now();
+        let result = match self.check_size(size_of(&record.key, &record.payload, &record.headers)) {
+            Ok(()) => {
+                let partitions = u64::from(self.partitions().max(1));
+                let hash = xxhash_rust::xxh3::xxh3_64(&record.key);
+                // Below the number of partitions, which is a u16.
+                let partition = u16::try_from(hash % partitions).unwrap_or(0);
+                self.append(Topic::Traits, partition, Prepared::record(&record))
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        let outcome = PublishError::outcome(&result);
+        metrics::histogram!(PUBLISH_SECONDS, "outcome" => outcome).record(began.elapsed());
+        result
     }
 }
 

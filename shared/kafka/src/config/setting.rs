@@ -25,7 +25,7 @@ pub const CERT_FILE: &str = "KITH_KAFKA_CERT_FILE";
 /// The key of our certificate.
 pub const KEY_FILE: &str = "KITH_KAFKA_KEY_FILE";
 /// Partitions of the traits topic.
-pub const PARTITIONS: &str = "KITH_KAFKA_PARTITIONS";
+pub const PARTITIONS: &str = "KITH_KAFKA_TOPIC_PARTITIONS";
 /// Replicas of each partition.
 pub const REPLICATION_FACTOR: &str = "KITH_KAFKA_REPLICATION_FACTOR";
 /// Replicas that must have a record before it counts as written.

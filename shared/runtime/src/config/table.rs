@@ -140,11 +140,11 @@ settings! {
         "Key (PEM) of that certificate.";
 
     DEAD_LETTER_RATE_MAX = "dead_letter_rate_max", Kind::Count(1, 1_000_000), Some("100"),
-        "Dead letters a minute; more stop the worker, so that one bad deployment does not empty the topic.";
-    RECORDS_IN_FLIGHT_MAX = "records_in_flight_max", Kind::Count(1, 1_000_000), Some("512"),
-        "Records worked on at once by the worker.";
-    RECORD_BYTES_IN_FLIGHT_MAX = "record_bytes_in_flight_max", Kind::Bytes(MIB, 16 * GIB), Some("64MiB"),
-        "Bytes of records held at once by the worker.";
+        "Invalid records among the last 1,000; more stop the worker, so that one bad deployment does not empty the topic.";
+    RECORDS_IN_FLIGHT_MAX = "records_in_flight_max", Kind::Count(1, 1_000_000), Some("4096"),
+        "Records read by the worker and not yet done; past it, nothing more is read.";
+    RECORD_BYTES_IN_FLIGHT_MAX = "record_bytes_in_flight_max", Kind::Bytes(MIB, 16 * GIB), Some("16MiB"),
+        "Bytes of records held at once by the worker; past it, nothing more is read.";
 }
 
 /// What every process takes.
@@ -161,11 +161,7 @@ pub static HTTP: &[&Setting] = &[
 ];
 
 /// What applies the trait log.
-pub static WORKER: &[&Setting] = &[
-    &DEAD_LETTER_RATE_MAX,
-    &RECORDS_IN_FLIGHT_MAX,
-    &RECORD_BYTES_IN_FLIGHT_MAX,
-];
+pub static WORKER: &[&Setting] = &[&RECORDS_IN_FLIGHT_MAX, &RECORD_BYTES_IN_FLIGHT_MAX];
 
 /// The embedded store and log.
 pub static EMBEDDED: &[&Setting] = &[&DATA_DIR, &LOG_PARTITIONS, &LOG_RETENTION];

@@ -132,7 +132,7 @@ pub static CATALOGUE: &[Metric] = &[
         names::LOG_LAG_SECONDS,
         Kind::Gauge,
         &[open("partition")],
-        "Seconds between the publication of the record applied last and its application.",
+        "Age of the oldest record that is not yet done, in seconds; 0 when caught up.",
     ),
     metric(
         names::LOG_RECORDS,
