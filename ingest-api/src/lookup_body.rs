@@ -67,8 +67,8 @@ fn wanted(member: Option<Member>, name: &str, errors: &mut Vec<FieldError>) -> O
     }
 }
 
-/// Reads JSON of any shape, for as much of it as is wanted.
-macro_rules! other_scalars {
+/// Visits of what is neither a text nor an object.
+macro_rules! others {
     ($value:expr) => {
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
             Ok($value)
@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for Found {
                 f.write_str("a body")
             }
 
-            other_scalars!(Found::no_object());
+            others!(Found::no_object());
 
             fn visit_str<E>(self, _: &str) -> Result<Found, E> {
                 Ok(Found::no_object())
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for Member {
                 f.write_str("a text")
             }
 
-            other_scalars!(Member::Other);
+            others!(Member::Other);
 
             fn visit_str<E>(self, text: &str) -> Result<Member, E> {
                 Ok(Member::Text(text.to_owned()))

@@ -48,7 +48,7 @@ fn taken() -> SettingSet {
         .take_with_default(&table::ADMIN_LISTEN, "127.0.0.1:8082")
         .take(table::PROCESS)
         .take(table::WORKER)
-        .take(&[&table::DEAD_LETTER_RATE_MAX])
+        .take(table::WORKER_PROCESS)
         .take(table::CQL)
         .take(table::KAFKA)
         .take(table::KAFKA_TOPICS)

@@ -163,6 +163,9 @@ pub static HTTP: &[&Setting] = &[
 /// What applies the trait log.
 pub static WORKER: &[&Setting] = &[&RECORDS_IN_FLIGHT_MAX, &RECORD_BYTES_IN_FLIGHT_MAX];
 
+/// What a worker takes that is a process of its own: one that stops takes nothing else down.
+pub static WORKER_PROCESS: &[&Setting] = &[&DEAD_LETTER_RATE_MAX];
+
 /// The embedded store and log.
 pub static EMBEDDED: &[&Setting] = &[&DATA_DIR, &LOG_PARTITIONS, &LOG_RETENTION];
 

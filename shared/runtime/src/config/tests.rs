@@ -299,6 +299,7 @@ fn every_setting_of_the_table_is_in_one_group_and_named_once() {
         PROCESS,
         HTTP,
         WORKER,
+        WORKER_PROCESS,
         EMBEDDED,
         CQL,
         KAFKA,
