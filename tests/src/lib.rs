@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod conformance;
+pub mod engines;
 pub mod history;
 pub mod otlp;
 pub mod pair;

@@ -14,8 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
 use kith_domain::store::StoreRecord;
-use kith_domain::time::Micros;
-use kith_embedded::{Embedded, EmbeddedLog, EmbeddedSource, Injection, Options};
+use kith_embedded::{Embedded, EmbeddedLog, EmbeddedSource, Injection};
 use kith_kafka::{KafkaConfig, KafkaLog, KafkaSource};
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
@@ -23,11 +22,12 @@ use kith_profiles::ports::{
     DeadLetters, Durability, Identity, Lag, Listing, LogEvent, NewRecord, NextOffset, Node,
     NodeRead, Order, Outcome, Partition, Standing, TraitLog, TraitSource,
 };
-use kith_scylla::{Cql, CqlConfig, Dialect, migrate};
+use kith_scylla::{Cql, CqlConfig};
 use kith_tests::conformance::{DatabaseFixture, LogFixture, database_cases, log_cases, run};
+use kith_tests::engines::{embedded, kafka_topics, migrated_cql};
 use kith_tests::poll::until;
 use kith_tests::proxy::{Mode, Proxy};
-use kith_tests::servers::{cql_nodes, kafka_bootstrap, node};
+use kith_tests::servers::{cql_nodes, node};
 use tempfile::TempDir;
 
 fn report(failed: Vec<(&'static str, anyhow::Error)>) -> Result<()> {
@@ -53,13 +53,6 @@ fn rejects(failed: &[(&'static str, anyhow::Error)], case: &str) -> Result<()> {
 
 // ---------------------------------------------------------------------------------------------------------------- embedded
 
-fn now() -> Micros {
-    let elapsed = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    Micros::EPOCH.plus(elapsed)
-}
-
 struct EmbeddedFixture {
     dir: TempDir,
     engine: Embedded,
@@ -72,7 +65,7 @@ impl EmbeddedFixture {
     }
 
     fn opened(dir: TempDir, forgets: bool) -> Result<Self> {
-        let engine = Embedded::open(Options::new(dir.path().join("data"), Arc::new(now)))?;
+        let engine = embedded(&dir.path().join("data"))?;
         Ok(Self {
             dir,
             engine,
@@ -195,15 +188,7 @@ impl CqlPlace {
     async fn new() -> Result<Self> {
         let upstream: SocketAddr = cql_nodes()?[0].parse()?;
         let proxy = Arc::new(Proxy::start(upstream).await?);
-        let config = CqlConfig {
-            nodes: vec![proxy.address().to_string()],
-            keyspace: format!("c{}", &uuid::Uuid::new_v4().as_simple().to_string()[..12])
-                .parse()?,
-            dialect: Dialect::Cassandra,
-            replication_factor: std::num::NonZeroU16::MIN,
-            ..CqlConfig::default()
-        };
-        migrate(&config).await?;
+        let config = migrated_cql(vec![proxy.address().to_string()]).await?;
         Ok(Self { proxy, config })
     }
 
@@ -269,16 +254,7 @@ struct KafkaFixture {
 
 impl KafkaFixture {
     async fn new() -> Result<Self> {
-        let mut config = KafkaConfig {
-            bootstrap: kafka_bootstrap()?,
-            traits_topic: format!("c{}.traits", uuid::Uuid::new_v4().as_simple()),
-            ..KafkaConfig::default()
-        };
-        config.topics.partitions = 4;
-        config.topics.replication_factor = 1;
-        config.topics.min_insync_replicas = 1;
-        config.consumer.session_timeout = Duration::from_secs(6);
-        kith_kafka::ensure_topics(&config).await?;
+        let config = kafka_topics().await?;
         let log = KafkaLog::new(&config)?;
         log.warm(Duration::from_secs(30)).await?;
         Ok(Self { config, log })

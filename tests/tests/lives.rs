@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use kith_tests::api::Api;
 use kith_tests::pair::{Pair, Shape};
+use kith_tests::poll::until;
 use kith_tests::process::{Launch, Process, free_address};
 use serde_json::json;
 
@@ -292,8 +293,7 @@ async fn an_operator_sees_what_the_process_does() -> Result<()> {
     pair.api()
         .until_trait(&id, ("Contact", "firstName"), json!("Watched-One"))
         .await?;
-    let page = pair.ingests[0].metrics().await?;
-    for line in [
+    let wanted = [
         "kith_resolve_total{outcome=\"created\"} 1",
         "kith_resolve_total{outcome=\"found\"} 1",
         "kith_http_requests_total{",
@@ -302,9 +302,16 @@ async fn an_operator_sees_what_the_process_does() -> Result<()> {
         "kith_log_lag_records{",
         "kith_log_lag_seconds{",
         "kith_build_info{",
-    ] {
-        ensure!(page.contains(line), "{line} is not there:\n{page}");
-    }
+    ];
+    // Gauges are set a few times a second.
+    until(Duration::from_secs(10), "every metric", || async {
+        let page = pair.ingests[0].metrics().await?;
+        match wanted.iter().find(|line| !page.contains(**line)) {
+            None => Ok(Some(())),
+            Some(line) => anyhow::bail!("{line} is not there"),
+        }
+    })
+    .await?;
     let live = reqwest::get(format!("http://{}/livez", pair.ingests[0].admin())).await?;
     ensure!(live.status().is_success(), "{}", live.status());
     pair.stop().await

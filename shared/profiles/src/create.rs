@@ -1,26 +1,18 @@
-//! Create: resolve, stamp, promoted traits, event, second look (`trait-order.md` 2).
+//! Create: resolve in one flight with whoever waits for the same identifiers, then accept the traits.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use kith_domain::body::WriteSet;
-use kith_domain::event::TraitEvent;
 use kith_domain::id::{ProfileId, ProfileKey, RequestId};
-use kith_domain::identifier::Identifier;
 use kith_domain::store::StoreRecord;
-use kith_domain::time::Micros;
-use kith_domain::traits::CellBytes;
 use tracing::Instrument;
 
 use crate::Profiles;
+use crate::accept::{SharedChores, Write, accept, share};
 use crate::environment::{Deadline, Environment};
 use crate::error::Trouble;
 use crate::flights::FlightKey;
-use crate::ports::{CellBatch, CellWrite, Cells, Durability, NewRecord, TraitLog};
-use crate::protocol::resolve::{Question, Resolution, Resolved, do_chores, resolve};
-use crate::protocol::stamp;
+use crate::protocol::resolve::{Question, Resolution, Resolved, resolve};
 
 /// A create, parsed and valid, with at least one identifier.
 #[derive(Debug, Clone)]
@@ -51,7 +43,7 @@ pub(crate) struct Landed {
     /// The request whose resolve this was.
     leader: RequestId,
     /// Step 8 of the resolve, done once for all.
-    chores: Option<Shared<BoxFuture<'static, Result<(), Trouble>>>>,
+    chores: Option<SharedChores>,
 }
 
 impl<E: Environment> Profiles<E> {
@@ -60,34 +52,24 @@ impl<E: Environment> Profiles<E> {
     /// # Errors
     /// [`Trouble`]: the effect is unknown, nothing is undone, and sending the request again is safe.
     pub async fn create(&self, create: Create) -> Result<Accepted, Trouble> {
-        let store = Arc::clone(&create.store);
         let landed = self.resolve_together(&create).await?;
         let target = ProfileKey {
-            store: store.id,
+            store: create.store.id,
             profile: landed.resolved.target,
         };
-        let stamp = stamp::stamp(&*self.env, landed.resolved.seen)?;
-
-        // Chores belong to identity, the rest to traits: they do not wait for each other, the answer waits for both.
-        let traits = async {
-            self.write_promoted(target, stamp, &create.writes).await?;
-            // Only now: the next request must learn of this stamp even while the event still waits in the log.
-            let event = encode(&create, target, stamp);
-            let (published, looked) = futures_util::join!(
-                self.env.log().publish(event),
-                stamp::look_again(&*self.env, target, stamp)
-            );
-            published?;
-            looked
+        let write = Write {
+            store: &create.store,
+            request: create.request,
+            traits: &create.writes.writes,
         };
-        let chores = async {
-            match landed.chores {
-                Some(chores) => chores.await,
-                None => Ok(()),
-            }
-        };
-        futures_util::try_join!(traits, chores)?;
-
+        accept(
+            &*self.env,
+            target,
+            landed.resolved.seen,
+            write,
+            landed.chores,
+        )
+        .await?;
         let resolution = if landed.leader == create.request {
             landed.resolved.resolution
         } else {
@@ -107,13 +89,15 @@ impl<E: Environment> Profiles<E> {
         let identifiers = &create.writes.identifiers;
         let keys = identifiers
             .iter()
-            .map(|one: &Identifier| secret.claim_key(one))
+            .map(|one| secret.claim_key(one))
             .collect();
         let key = FlightKey::new(keys, create.store.settings_version);
         loop {
             let question = Question {
                 store: Arc::clone(&create.store),
                 identifiers: identifiers.clone(),
+                at: None,
+                exclusive: false,
                 request: create.request,
                 deadline: create.deadline,
             };
@@ -127,66 +111,19 @@ impl<E: Environment> Profiles<E> {
             }
         }
     }
-
-    /// R3: the clock row and the promoted values, in one batch under the stamp.
-    async fn write_promoted(
-        &self,
-        target: ProfileKey,
-        stamp: Micros,
-        writes: &WriteSet,
-    ) -> Result<(), Trouble> {
-        let promoted = writes.writes.iter().filter(|one| one.promoted);
-        let mut cells = vec![CellWrite::Clock];
-        cells.extend(
-            promoted.map(|one| CellWrite::Trait(one.definition, CellBytes::from(&one.write))),
-        );
-        let batch = CellBatch {
-            at: target,
-            time: stamp,
-            writes: cells,
-        };
-        Ok(self
-            .env
-            .database()
-            .write(&[batch], Durability::Ordered)
-            .await?)
-    }
 }
 
 async fn fly<E: Environment>(env: Arc<E>, question: Question) -> Result<Landed, Trouble> {
-    let resolved = resolve(&*env, &question).await?;
+    let mut resolved = resolve(&*env, &question).await?;
     let leader = question.request;
-    let chores = resolved.chores.clone().map(|chores| {
-        let seen = resolved.seen;
-        async move { do_chores(&*env, &question, &chores, seen).await }
-            .in_current_span()
-            .boxed()
-            .shared()
-    });
+    let seen = resolved.seen;
+    let chores = resolved
+        .chores
+        .take()
+        .map(|chores| share(env, question, chores, seen));
     Ok(Landed {
         resolved,
         leader,
         chores,
     })
-}
-
-/// R4: the event, with every trait of the request. Promoted values ride along under the same stamp: they change nothing,
-/// and a rebuild of the cells from the log has them.
-fn encode(create: &Create, target: ProfileKey, stamp: Micros) -> NewRecord {
-    let traits = create.writes.writes.iter();
-    let event = TraitEvent {
-        store: target.store,
-        profile: target.profile,
-        stamp,
-        request: create.request,
-        schema_version: create.store.schema_version,
-        traits: traits
-            .map(|one| (one.definition, CellBytes::from(&one.write)))
-            .collect(),
-    };
-    NewRecord {
-        key: Bytes::copy_from_slice(target.profile.as_uuid().as_bytes()),
-        payload: event.encode().into(),
-        headers: Vec::new(),
-    }
 }

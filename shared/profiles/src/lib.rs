@@ -8,9 +8,12 @@ use std::sync::Arc;
 use kith_domain::id::{AccountSid, StoreId};
 use kith_domain::store::StoreRecord;
 
+mod accept;
 pub mod apply;
 pub mod catalog;
+pub mod change;
 pub mod create;
+mod delete;
 pub mod environment;
 pub mod error;
 mod flights;

@@ -160,16 +160,23 @@ pub(crate) async fn locate<D: Database>(
         End::Dead => Ok(Located::Gone),
         End::Live(root) | End::Undecided(root) if root.id != profile => Ok(Located::Moved(root.id)),
         End::Live(_) | End::Undecided(_) => {
-            let known = found.has_node
-                || found.rows.clock.is_some()
-                || has_rows(database, ProfileKey { store, profile }).await?;
-            Ok(if known {
+            let is_known = exists(database, &found, ProfileKey { store, profile }).await?;
+            Ok(if is_known {
                 Located::Here(())
             } else {
                 Located::Gone
             })
         }
     }
+}
+
+/// Whether a live profile that was found has ever been given anything: its node or its cells have a row.
+pub(crate) async fn exists<D: Database>(
+    database: &D,
+    found: &Found,
+    at: ProfileKey,
+) -> Result<bool, Trouble> {
+    Ok(found.has_node || found.rows.clock.is_some() || has_rows(database, at).await?)
 }
 
 /// Whether a profile without a clock row has any other: a request that claimed for it has not been answered yet.

@@ -156,9 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_of_credentials_is_refused_by_name() {
-        let settings = load(&[("KITH_KAFKA_SECURITY_PROTOCOL", "sasl_plaintext")]);
+    fn what_only_an_engine_knows_to_be_wrong_is_refused_by_name() {
+        let settings = load(&[("KITH_CQL_KEYSPACE", "Not-A-Keyspace")]);
+        let error = cql(&settings).unwrap_err();
+        assert!(
+            error.to_string().starts_with("KITH_CQL_KEYSPACE"),
+            "{error}"
+        );
+        let settings = load(&[("KITH_KAFKA_TRAITS_TOPIC", "not a topic")]);
         let error = kafka(&settings, "test", false).unwrap_err();
-        assert!(error.to_string().contains("KITH_KAFKA_SASL"), "{error}");
+        assert!(
+            error.to_string().contains("KITH_KAFKA_TRAITS_TOPIC"),
+            "{error}"
+        );
     }
 }

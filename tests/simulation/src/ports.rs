@@ -10,7 +10,7 @@ use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
-use kith_profiles::environment::Parts;
+use kith_profiles::environment::{Environment, Omission};
 use kith_profiles::error::{ClockUnsound, PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional, Control, Created, Durability,
@@ -28,21 +28,47 @@ pub fn lock(world: &Shared) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// All ports of one client.
-pub type SimParts = Parts<Port, Port, Port, Port>;
+/// The environment of one client, with a step left out if a case says so.
+#[derive(Debug, Clone)]
+pub struct SimParts {
+    port: Port,
+    omission: Option<Omission>,
+}
 
-/// The ports of a client.
+/// The environment of a client.
 #[must_use]
-pub fn parts(world: &Shared, client: usize) -> SimParts {
+pub fn parts(world: &Shared, client: usize, omission: Option<Omission>) -> SimParts {
     let port = Port {
         world: Arc::clone(world),
         client,
     };
-    Parts {
-        database: port.clone(),
-        log: port.clone(),
-        clock: port.clone(),
-        ids: port,
+    SimParts { port, omission }
+}
+
+impl Environment for SimParts {
+    type Database = Port;
+    type Log = Port;
+    type Clock = Port;
+    type Ids = Port;
+
+    fn database(&self) -> &Port {
+        &self.port
+    }
+
+    fn log(&self) -> &Port {
+        &self.port
+    }
+
+    fn clock(&self) -> &Port {
+        &self.port
+    }
+
+    fn ids(&self) -> &Port {
+        &self.port
+    }
+
+    fn omits(&self, step: Omission) -> bool {
+        self.omission == Some(step)
     }
 }
 

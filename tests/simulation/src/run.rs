@@ -6,39 +6,64 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kith_domain::body::{TraitsBody, validate};
+use kith_domain::body::{TraitsBody, WriteSet, validate};
 use kith_domain::event::TraitEvent;
-use kith_domain::id::{AccountSid, DefinitionId, RequestId, StoreId};
-use kith_domain::identifier::ClaimSecret;
+use kith_domain::id::{AccountSid, DefinitionId, ProfileId, RequestId, StoreId};
+use kith_domain::identifier::{ClaimSecret, Identifier};
 use kith_domain::schema::contact_group;
 use kith_domain::settings::IdentitySettings;
 use kith_domain::store::{Places, StoreRecord, StoreStatus};
 use kith_domain::time::Micros;
 use kith_profiles::Profiles;
 use kith_profiles::apply::{apply, fold};
+use kith_profiles::change::{Removal, Target};
 use kith_profiles::create::Create as CreateRequest;
-use kith_profiles::environment::Environment;
+use kith_profiles::environment::{Environment, Omission};
+use kith_profiles::read::Located;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
 use crate::executor::Executor;
-use crate::history::{Create, History, quiet_findings, state_findings};
+use crate::history::{Create, History, REPEATED, quiet_findings, row_findings, state_findings};
 use crate::ports::{Shared, SimParts, lock, parts};
-use crate::world::{Statement, World};
+use crate::world::{Broken, Statement, World};
+
+/// One request. Identifiers are numbers; a profile is whoever has an identifier when the request is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Create with these identifiers.
+    Create(Vec<usize>),
+    /// Patch whoever has the first with these.
+    Patch(usize, Vec<usize>),
+    /// Add the second to whoever has the first.
+    Add(usize, usize),
+    /// On whoever has the first, replace it by the second.
+    Change(usize, usize),
+    /// Remove an identifier of this one's type from whoever has it.
+    Remove(usize),
+    /// Delete whoever has it.
+    Delete(usize),
+}
 
 /// What a run is made of. Everything else comes from the seed.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// The settings and definitions.
     pub settings: IdentitySettings,
-    /// What each client creates, one after another: identifiers by their numbers. Client 0 goes first, alone, if `prelude`.
-    pub clients: Vec<Vec<Vec<usize>>>,
-    /// Creates that are done before the clients start, one after another.
-    pub prelude: Vec<Vec<usize>>,
+    /// What each client does, one after another.
+    pub clients: Vec<Vec<Op>>,
+    /// What is done before the clients start, one after another.
+    pub prelude: Vec<Op>,
+    /// A step of the use cases that is left out, to see whether it is missed.
+    pub omission: Option<Omission>,
+    /// A condition of the engine that is left out, likewise.
+    pub broken: Option<Broken>,
     /// Processes that the clients are spread over: those of one share flights.
     pub processes: usize,
+    /// Whether one request for everybody is sent at the end.
+    pub probes: bool,
     /// In a thousand: how often a write stays without an answer.
     pub unknown_permille: u32,
     /// In a thousand: how often a client is given up at a step.
@@ -128,6 +153,8 @@ struct Setting {
     store: Arc<StoreRecord>,
 }
 
+type Process = Profiles<SimParts>;
+
 impl Setting {
     fn history(&self) -> std::sync::MutexGuard<'_, History> {
         self.history
@@ -135,40 +162,138 @@ impl Setting {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// One create, from its sending to its answer.
-    async fn create(&self, profiles: &Profiles<SimParts>, number: u128, identifiers: &[usize]) {
-        let value = format!("value-{number}");
+    /// What a body with these identifiers says.
+    fn writes(&self, identifiers: &[usize], value: &str) -> WriteSet {
         #[expect(clippy::expect_used, reason = "the bodies of a case are valid")]
-        let writes = TraitsBody::parse(&body(identifiers, &value))
+        TraitsBody::parse(&body(identifiers, value))
             .ok()
             .and_then(|body| validate(&body, &self.store.groups, &self.store.settings).ok())
-            .expect("a valid body");
-        let request = RequestId::from_uuid(Uuid::from_u128(number));
-        let create = Create {
+            .expect("a valid body")
+    }
+
+    fn identifier(&self, number: usize) -> Identifier {
+        self.writes(&[number], "").identifiers.remove(0)
+    }
+
+    /// One request, from its sending to its answer.
+    async fn send(&self, process: &Process, number: u128, op: &Op) {
+        self.history().begin(number, op.clone());
+        let is_answered = match op {
+            Op::Create(identifiers) => self.create(process, number, identifiers).await,
+            Op::Patch(of, _)
+            | Op::Add(of, _)
+            | Op::Change(of, _)
+            | Op::Remove(of)
+            | Op::Delete(of) => {
+                let owners = process.lookup(&self.store, self.identifier(*of)).await;
+                match owners {
+                    Ok(owners) => match owners.first() {
+                        Some(profile) => self.write(process, number, op, *profile).await,
+                        None => true,
+                    },
+                    Err(_) => false,
+                }
+            }
+        };
+        if is_answered {
+            self.history().end(number);
+        }
+    }
+
+    async fn create(&self, process: &Process, number: u128, identifiers: &[usize]) -> bool {
+        let writes = self.writes(identifiers, &format!("value-{number}"));
+        let request = request(number);
+        let index = self.sent(number, &writes, None);
+        let deadline = process.environment().deadline_in(PATIENCE);
+        let store = Arc::clone(&self.store);
+        let create = CreateRequest {
+            store,
+            writes,
             request,
+            deadline,
+        };
+        match process.create(create).await {
+            Ok(accepted) => {
+                self.history().answer(index, accepted.profile);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn sent(&self, number: u128, writes: &WriteSet, profile: Option<ProfileId>) -> usize {
+        let create = Create {
+            request: request(number),
             identifiers: writes.identifiers.clone(),
-            value,
+            value: format!("value-{number}"),
             sent: 0,
             answer: None,
             after: std::collections::BTreeSet::new(),
         };
-        let index = self.history().send(&lock(&self.world), &self.store, create);
-        let deadline = profiles
-            .environment()
-            .deadline_in(Duration::from_secs(3_600));
-        let store = Arc::clone(&self.store);
-        let answer = profiles
-            .create(CreateRequest {
-                store,
-                writes,
-                request,
-                deadline,
-            })
-            .await;
-        if let Ok(accepted) = answer {
-            self.history().answer(index, accepted.profile);
+        self.history()
+            .send(&lock(&self.world), &self.store, create, profile)
+    }
+
+    /// A request that names a profile; whether it was answered.
+    async fn write(&self, process: &Process, number: u128, op: &Op, profile: ProfileId) -> bool {
+        let target = Target {
+            store: Arc::clone(&self.store),
+            profile,
+            request: request(number),
+            deadline: process.environment().deadline_in(PATIENCE),
+        };
+        match op {
+            Op::Create(_) => true,
+            Op::Patch(_, identifiers) => {
+                let writes = self.writes(identifiers, &format!("value-{number}"));
+                let index = self.sent(number, &writes, Some(profile));
+                let answer = process.patch(&target, &writes).await;
+                if let Ok(Located::Here(())) = &answer {
+                    self.history().answer(index, profile);
+                }
+                answer.is_ok()
+            }
+            Op::Add(_, other) => {
+                let answer = process
+                    .add_identifier(&target, self.identifier(*other))
+                    .await;
+                answer.is_ok()
+            }
+            Op::Change(of, other) => {
+                let (old, new) = (self.identifier(*of), self.identifier(*other));
+                self.history().free(old.clone());
+                self.history().free(new.clone());
+                process.change_identifier(&target, &old, new).await.is_ok()
+            }
+            Op::Remove(of) => {
+                let id_type = self.identifier(*of).id_type;
+                for number in 0..IDENTIFIERS.len() {
+                    let one = self.identifier(number);
+                    if one.id_type == id_type {
+                        self.history().free(one);
+                    }
+                }
+                let removed = process.remove_identifiers(&target, &id_type, Removal::One);
+                removed.await.is_ok()
+            }
+            Op::Delete(_) => {
+                let index = self.history().delete(profile);
+                let answer = process.delete(&target).await;
+                if let Ok(located) = &answer {
+                    let is_done = matches!(located, Located::Here(()));
+                    self.history().deleted(index, is_done);
+                }
+                answer.is_ok()
+            }
         }
     }
+}
+
+/// Long enough for every schedule.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+fn request(number: u128) -> RequestId {
+    RequestId::from_uuid(Uuid::from_u128(number))
 }
 
 /// Runs a case under a seed. If anything was wrong the run is repeated, step for step, and its schedule written down.
@@ -199,6 +324,7 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
     };
     {
         let mut world = lock(&setting.world);
+        world.broken = case.broken;
         world
             .stores
             .insert(setting.store.id, (*setting.store).clone());
@@ -208,13 +334,13 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
         }
     }
     let processes: Vec<Arc<Profiles<SimParts>>> = (0..case.processes)
-        .map(|process| Arc::new(Profiles::new(parts(&setting.world, process))))
+        .map(|process| Arc::new(Profiles::new(parts(&setting.world, process, case.omission))))
         .collect();
 
     let mut number = 0;
-    for identifiers in &case.prelude {
+    for op in &case.prelude {
         number += 1;
-        let task = run.client(&processes[0], number, vec![identifiers.clone()]);
+        let task = run.client(&processes[0], number, vec![op.clone()]);
         run.finish(&[task], &mut rng, &Faults::NONE);
     }
     let faults = Faults {
@@ -229,19 +355,28 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
     run.finish(&tasks, &mut rng, &faults);
 
     // Whoever got no answer sends the request again, and nothing is in its way.
-    let again: Vec<(u128, Vec<usize>)> = unanswered(case, &setting);
-    let fresh = Arc::new(Profiles::new(parts(&setting.world, 0)));
-    for (number, identifiers) in again {
-        let task = run.client(&fresh, number, vec![identifiers]);
+    let mut again = setting.history().open();
+    again.shuffle(&mut rng);
+    let fresh = Arc::new(Profiles::new(parts(&setting.world, 0, case.omission)));
+    for (number, op) in again {
+        let task = run.client(&fresh, number + REPEATED, vec![op]);
         run.finish(&[task], &mut rng, &Faults::NONE);
     }
     run.land(&mut rng);
     run.apply_all(&mut rng);
-    run.findings.extend(quiet_findings(
-        &lock(&setting.world),
-        &setting.history(),
-        &setting.store,
-    ));
+    run.judge();
+    // Whatever was left behind, a request for everybody ends, and everything leads to its answer.
+    if run.findings.is_empty() && case.probes {
+        let everybody = vec![Op::Create(vec![0, 1, 2, 3]), Op::Create(vec![4, 5])];
+        let task = run.client(&fresh, 9_000_000, everybody);
+        run.finish(&[task], &mut rng, &Faults::NONE);
+    }
+    run.apply_all(&mut rng);
+    run.judge();
+    if case.probes {
+        let rows = row_findings(&lock(&setting.world), &setting.store);
+        run.findings.extend(rows);
+    }
     let before = lock(&setting.world).cells().clone();
     run.apply_all(&mut rng);
     if before != *lock(&setting.world).cells() {
@@ -256,28 +391,6 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
         fingerprint: run.schedule.finish(),
         trace: run.trace.unwrap_or_default(),
     }
-}
-
-/// The creates without an answer, under numbers of their own.
-fn unanswered(case: &Case, setting: &Setting) -> Vec<(u128, Vec<usize>)> {
-    let history = setting.history();
-    let mut again = Vec::new();
-    for create in history
-        .creates
-        .iter()
-        .filter(|create| create.answer.is_none())
-    {
-        let number = create.request.as_uuid().as_u128();
-        let (client, index) = (number / 1_000, number % 1_000);
-        let identifiers = usize::try_from(client)
-            .ok()
-            .and_then(|client| case.clients.get(client.checked_sub(1)?))
-            .and_then(|creates| creates.get(usize::try_from(index).ok()?));
-        if let Some(identifiers) = identifiers {
-            again.push((number + 1_000_000, identifiers.clone()));
-        }
-    }
-    again
 }
 
 struct Faults {
@@ -313,16 +426,11 @@ enum Step {
 }
 
 impl Run {
-    fn client(
-        &mut self,
-        profiles: &Arc<Profiles<SimParts>>,
-        first: u128,
-        creates: Vec<Vec<usize>>,
-    ) -> usize {
-        let (setting, profiles) = (Arc::clone(&self.setting), Arc::clone(profiles));
+    fn client(&mut self, process: &Arc<Process>, first: u128, ops: Vec<Op>) -> usize {
+        let (setting, process) = (Arc::clone(&self.setting), Arc::clone(process));
         self.executor.spawn(async move {
-            for (identifiers, number) in creates.iter().zip(first..) {
-                setting.create(&profiles, number, identifiers).await;
+            for (op, number) in ops.iter().zip(first..) {
+                setting.send(&process, number, op).await;
             }
         })
     }
@@ -412,6 +520,13 @@ impl Run {
         }
     }
 
+    /// Judges what is there now, when nothing is under way.
+    fn judge(&mut self) {
+        let world = lock(&self.setting.world);
+        let findings = quiet_findings(&world, &self.setting.history(), &self.setting.store);
+        self.findings.extend(findings);
+    }
+
     /// Lets everything land, or not, that nobody waits for any more.
     fn land(&mut self, rng: &mut SmallRng) {
         loop {
@@ -437,7 +552,7 @@ impl Run {
             let events: Vec<TraitEvent> = records
                 .drain(..records.len().min(rng.random_range(1..4)))
                 .collect();
-            let worker = parts(&self.setting.world, 99);
+            let worker = parts(&self.setting.world, 99, None);
             let findings = Arc::new(Mutex::new(Vec::new()));
             let failed = Arc::clone(&findings);
             let task = self.executor.spawn(async move {

@@ -76,6 +76,21 @@ pub struct Flight {
     waker: Option<Waker>,
 }
 
+/// A condition of the engine that is left out, to see whether it is missed (`identity-protocol.md` 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Broken {
+    /// LINK takes a parent whose own pointer is not as read.
+    LinkIgnoresPointer,
+    /// LINK takes a dead parent.
+    LinkIgnoresDead,
+    /// POINT takes a dead child.
+    PointIgnoresDead,
+    /// CLAIM and RELEASE look at the owner only, not at the exact claim.
+    ClaimByOwner,
+    /// A pointer without a verdict counts as linked.
+    UndecidedFollowed,
+}
+
 /// Tables, log and flights.
 #[derive(Debug, Default)]
 pub struct World {
@@ -85,6 +100,8 @@ pub struct World {
     forgotten: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
     ident_times: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
     listing: BTreeSet<ProfileKey>,
+    /// A condition that is left out.
+    pub broken: Option<Broken>,
     /// Stores by id.
     pub stores: BTreeMap<StoreId, StoreRecord>,
     /// Every event that reached the log.
@@ -281,6 +298,14 @@ impl World {
         let verdicts = match read.verdicts {
             Verdicts::None => Vec::new(),
             Verdicts::All => whole.verdicts.clone(),
+            Verdicts::Of(child, token) if self.broken == Some(Broken::UndecidedFollowed) => {
+                let verdict = Verdict::Linked;
+                vec![VerdictRow {
+                    child,
+                    token,
+                    verdict,
+                }]
+            }
             Verdicts::Of(child, token) => {
                 let row = whole
                     .verdicts
@@ -334,7 +359,7 @@ impl World {
                 expected,
                 parent,
                 token,
-            } => self.on_node(*child, *expected, None, |node| {
+            } => self.on_node(*child, *expected, None, true, |node| {
                 node.pointer = Some(Pointer {
                     parent: *parent,
                     token: *token,
@@ -352,7 +377,7 @@ impl World {
                     token: *token,
                     verdict: Verdict::Linked,
                 };
-                self.on_node(*parent, *expected, Some(row), |node| {
+                self.on_node(*parent, *expected, Some(row), false, |node| {
                     node.verdicts.push(row)
                 })
             }
@@ -385,7 +410,9 @@ impl World {
                 profile,
                 expected,
                 id,
-            } => self.on_node(*profile, *expected, None, |node| node.dead = Some(*id)),
+            } => self.on_node(*profile, *expected, None, false, |node| {
+                node.dead = Some(*id)
+            }),
         }
     }
 
@@ -396,7 +423,12 @@ impl World {
         claim: Claim,
     ) -> Outcome {
         let standing = self.claims.get(&key).map(|claim| claim.id);
-        if standing != expected {
+        // The owner alone: whoever was read to have it, or not to.
+        let by_owner = self.broken == Some(Broken::ClaimByOwner) && {
+            let owner = self.claims.get(&key).and_then(|claim| claim.profile);
+            owner.is_some() == expected.is_some() || owner.is_none()
+        };
+        if standing != expected && !by_owner {
             return Outcome::Refused(Standing {
                 claim_id: standing,
                 ..Standing::default()
@@ -412,6 +444,7 @@ impl World {
         at: ProfileKey,
         expected: Option<kith_domain::id::LinkToken>,
         row: Option<VerdictRow>,
+        is_point: bool,
         write: impl FnOnce(&mut Node),
     ) -> Outcome {
         let node = self.nodes.entry(at).or_default();
@@ -423,7 +456,16 @@ impl World {
             stands.map(|old| old.verdict)
         });
         let parent_token = node.pointer.map(|pointer| pointer.token);
-        if node.dead.is_some() || parent_token != expected || verdict.is_some() {
+        let is_link = row.is_some();
+        let ignores_pointer = is_link && self.broken == Some(Broken::LinkIgnoresPointer);
+        let ignores_dead = match self.broken {
+            Some(Broken::LinkIgnoresDead) => is_link,
+            Some(Broken::PointIgnoresDead) => is_point,
+            _ => false,
+        };
+        let is_dead = node.dead.is_some() && !ignores_dead;
+        let is_other = parent_token != expected && !ignores_pointer;
+        if is_dead || is_other || verdict.is_some() {
             return Outcome::Refused(Standing {
                 claim_id: None,
                 verdict,
@@ -545,6 +587,12 @@ impl World {
     }
 
     // ------------------------------------------------------------------------------------------ what predicates look at
+
+    /// Whether a profile is in its store's listing.
+    #[must_use]
+    pub fn is_listed(&self, at: ProfileKey) -> bool {
+        self.listing.contains(&at)
+    }
 
     /// Every node.
     #[must_use]

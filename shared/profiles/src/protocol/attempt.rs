@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::environment::{Deadline, Environment};
+use crate::environment::{Deadline, Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{Clock, Conditional, Durability, Identity, Ids, Outcome, Standing, Verdict};
 
@@ -64,6 +64,9 @@ pub(crate) async fn send<E: Environment>(
                 Outcome::Applied => answers[index] = Some(Answer::Won),
                 Outcome::Refused(standing) => {
                     answers[index] = Some(judge(&statements[index], standing));
+                }
+                Outcome::Unknown if env.omits(Omission::Resend) => {
+                    answers[index] = Some(Answer::Won);
                 }
                 Outcome::Unknown => unknown.push(index),
             }

@@ -20,6 +20,12 @@ pub(crate) struct Members {
 }
 
 impl Members {
+    /// The rows of one member alone.
+    pub(crate) fn only(mut self, member: ProfileId) -> Self {
+        self.rows.retain(|(id, _)| *id == member);
+        self
+    }
+
     /// The ids, the profile asked for first.
     pub(crate) fn ids(&self) -> impl Iterator<Item = ProfileId> + '_ {
         self.rows.iter().map(|(id, _)| *id)

@@ -3,9 +3,11 @@
 //! Nothing here is repaired in the background: whatever a crash leaves, the next request that passes over it completes.
 
 pub(crate) mod attempt;
+pub(crate) mod chores;
 pub(crate) mod find;
 pub(crate) mod limits;
 pub(crate) mod members;
 pub(crate) mod resolve;
 pub(crate) mod settle;
 pub(crate) mod stamp;
+pub(crate) mod survey;

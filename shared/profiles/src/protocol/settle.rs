@@ -6,7 +6,7 @@ use kith_domain::id::{ProfileId, ProfileKey, StoreId};
 use super::attempt::{self, Answer};
 use super::find::{Root, verdict_of};
 use super::stamp;
-use crate::environment::{Deadline, Environment};
+use crate::environment::{Deadline, Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{Conditional, Database, Durability, NodeRead, Pointer, Verdict, Verdicts};
 
@@ -48,7 +48,9 @@ pub(crate) async fn settle<E: Environment>(
             id: pointer.parent,
             pointer: node.pointer,
         };
-        stamp::carry_clock(env, store, child, root.id, None).await?;
+        if !env.omits(Omission::CarryClock) {
+            stamp::carry_clock(env, store, child, root.id, None).await?;
+        }
         let link = link(env, store, child, pointer, root, evidence)?;
         match attempt::send(env, &[link], Durability::Ordered, deadline).await?[0] {
             Answer::Won => return Ok(Verdict::Linked),
@@ -58,6 +60,9 @@ pub(crate) async fn settle<E: Environment>(
                 }
             }
         }
+    }
+    if env.omits(Omission::Void) {
+        return Ok(Verdict::Void);
     }
     let void = Conditional::Void {
         parent,

@@ -3,7 +3,7 @@
 use kith_domain::id::{ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{
     CellBatch, CellRead, CellWrite, Clock, Database, Durability, Identity, NodeRead, Pointer,
@@ -23,6 +23,9 @@ pub(crate) fn now<E: Environment>(env: &E) -> Result<Micros, Trouble> {
 /// # Errors
 /// [`Trouble::Clock`].
 pub(crate) fn stamp<E: Environment>(env: &E, seen: Micros) -> Result<Micros, Trouble> {
+    if env.omits(Omission::LaterThanSeen) {
+        return Ok(now(env)?.max(seen));
+    }
     Ok(now(env)?.max(seen.next()))
 }
 
@@ -91,6 +94,9 @@ pub(crate) async fn look_again<E: Environment>(
     target: ProfileKey,
     stamp: Micros,
 ) -> Result<(), Trouble> {
+    if env.omits(Omission::SecondLook) {
+        return Ok(());
+    }
     let database = env.database();
     let mut at = target;
     let mut pointer = pointer_of(
@@ -110,7 +116,9 @@ pub(crate) async fn look_again<E: Environment>(
             verdicts: Verdicts::Of(child, token),
         };
         let node = database.nodes(&[read]).await?.pop().unwrap_or_default();
-        if super::find::verdict_of(&node, child, token) == Some(Verdict::Void) {
+        let verdict = super::find::verdict_of(&node, child, token);
+        let is_passed_over = verdict.is_none() && env.omits(Omission::SecondLookUndecided);
+        if verdict == Some(Verdict::Void) || is_passed_over {
             break;
         }
         raise_clock(database, at, stamp, Durability::Durable).await?;

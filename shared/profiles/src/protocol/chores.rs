@@ -1,0 +1,136 @@
+//! Step 8 of a resolve: limits, then marks and copies, then hints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kith_domain::id::{ProfileId, ProfileKey, StoreId};
+use kith_domain::time::Micros;
+
+use super::find::Passed;
+use super::members::{self, collect, collect_all};
+use super::resolve::Question;
+use super::{limits, stamp};
+use crate::environment::{Environment, Omission};
+use crate::error::Trouble;
+use crate::ports::{CellBatch, CellWrite, Cells, Durability, IdentRow, Listing, Select};
+
+/// Step 8: what is owed before the answer, and what the next request would do if this one crashed first.
+#[derive(Debug, Clone)]
+pub(crate) struct Chores {
+    /// The root whose limits are enforced.
+    pub(super) root: ProfileId,
+    /// Identifier rows to be marked, each at the member whose claim it belongs to.
+    pub(super) idents: Vec<(ProfileId, IdentRow)>,
+    /// Links made, or met unsettled.
+    pub(super) links: Vec<Passed>,
+    /// Profiles that may not be in the listing yet.
+    pub(super) listing: BTreeSet<ProfileId>,
+    /// Where a hint at the root saves hops.
+    pub(super) hints: Vec<ProfileId>,
+}
+
+/// Does what is owed.
+///
+/// # Errors
+/// [`Trouble`]: what is left undone, the next request that passes over it does.
+pub(crate) async fn do_chores<E: Environment>(
+    env: &E,
+    question: &Question,
+    chores: &Chores,
+    seen: Micros,
+) -> Result<(), Trouble> {
+    let store = &question.store;
+    let database = env.database();
+    let time = stamp::stamp(env, seen)?;
+    let mut batches: BTreeMap<ProfileId, Vec<CellWrite>> = BTreeMap::new();
+    if !chores.idents.is_empty() || !chores.links.is_empty() {
+        let children: Vec<ProfileId> = chores.links.iter().map(|link| link.child).collect();
+        let list = async {
+            for profile in &chores.listing {
+                let key = ProfileKey {
+                    store: store.id,
+                    profile: *profile,
+                };
+                database.add(key, Durability::Ordered).await?;
+            }
+            Ok(())
+        };
+        let (set, below, ()) = futures_util::try_join!(
+            collect(database, store.id, chores.root, &[Select::Idents]),
+            collect_all(database, store.id, &children, &[]),
+            list,
+        )?;
+        let set = if env.omits(Omission::CountMembers) {
+            set.only(chores.root)
+        } else {
+            set
+        };
+        let evicted = if env.omits(Omission::EnforceAfterMerge) && !chores.links.is_empty() {
+            Vec::new()
+        } else {
+            limits::enforce(env, store, &set, question.deadline).await?
+        };
+        for (member, row) in &chores.idents {
+            batches
+                .entry(*member)
+                .or_default()
+                .push(CellWrite::Ident(row.clone()));
+        }
+        for (link, below) in chores.links.iter().zip(&below) {
+            let bare = members::Members::default();
+            let below = if env.omits(Omission::CopyMembers) {
+                &bare
+            } else {
+                below
+            };
+            batches
+                .entry(link.parent)
+                .or_default()
+                .extend(members::copy(link.child, link.token, below));
+        }
+        for gone in evicted {
+            let row = gone.row;
+            // A mark on a row that is gone would bring it back.
+            if let Some(writes) = batches.get_mut(&gone.member) {
+                writes.retain(
+                    |write| !matches!(write, CellWrite::Ident(kept) if kept.claim == row.claim),
+                );
+            }
+            batches
+                .entry(gone.member)
+                .or_default()
+                .push(CellWrite::ForgetIdent(row.id_type, row.value, row.claim));
+        }
+        write(env, store.id, time, batches).await?;
+    }
+    // Not beside the copies: a find from a hint does not meet the rows that it skips.
+    if !chores.hints.is_empty() {
+        let hints = chores
+            .hints
+            .iter()
+            .map(|start| (*start, vec![CellWrite::Root(chores.root)]))
+            .collect();
+        write(env, store.id, time, hints).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn write<E: Environment>(
+    env: &E,
+    store: StoreId,
+    time: Micros,
+    batches: BTreeMap<ProfileId, Vec<CellWrite>>,
+) -> Result<(), Trouble> {
+    let batches: Vec<CellBatch> = batches
+        .into_iter()
+        .filter(|(_, writes)| !writes.is_empty())
+        .map(|(profile, writes)| CellBatch {
+            at: ProfileKey { store, profile },
+            time,
+            writes,
+        })
+        .collect();
+    if batches.is_empty() {
+        return Ok(());
+    }
+    Ok(env.database().write(&batches, Durability::Ordered).await?)
+}

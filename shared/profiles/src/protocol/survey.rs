@@ -1,0 +1,201 @@
+//! Steps 1 to 3 of a resolve: what the reads of one try say.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kith_domain::id::{ClaimId, ProfileId, RequestId};
+use kith_domain::identifier::{ClaimKey, Identifier};
+use kith_domain::time::Micros;
+
+use super::find::{End, Found, Passed, Root};
+use super::resolve::Question;
+use crate::environment::{Environment, Omission};
+use crate::error::Trouble;
+use crate::ports::{Claim, IdentRow, Identity, Pointer};
+
+/// One identifier and what is known of its claim.
+pub(super) struct Wanted<'a> {
+    pub(super) identifier: &'a Identifier,
+    pub(super) key: ClaimKey,
+    pub(super) place: u16,
+    pub(super) claim: Option<Claim>,
+}
+
+impl Wanted<'_> {
+    pub(super) fn row(&self, claim: ClaimId, added_at: Micros, settled: bool) -> IdentRow {
+        IdentRow {
+            id_type: self.identifier.id_type.clone(),
+            value: self.identifier.value.clone(),
+            claim,
+            added_at,
+            settled,
+        }
+    }
+}
+
+/// What the reads of one try say: steps 1 to 3.
+pub(super) struct Survey<'a> {
+    pub(super) wanted: Vec<Wanted<'a>>,
+    pub(super) found: BTreeMap<ProfileId, Found>,
+    /// The distinct live roots.
+    pub(super) roots: BTreeMap<ProfileId, Root>,
+    /// Those whose pointer has no verdict yet.
+    pub(super) undecided: BTreeMap<ProfileId, Pointer>,
+}
+
+impl<'a> Survey<'a> {
+    pub(super) fn new(wanted: Vec<Wanted<'a>>, found: BTreeMap<ProfileId, Found>) -> Self {
+        let roots = found.values().filter_map(Found::root);
+        let roots = roots.map(|root| (root.id, root)).collect();
+        let undecided = found
+            .values()
+            .filter_map(|found| match found.end {
+                End::Undecided(Root {
+                    id,
+                    pointer: Some(pointer),
+                }) => Some((id, pointer)),
+                End::Undecided(_) | End::Live(_) | End::Dead => None,
+            })
+            .collect();
+        Self {
+            wanted,
+            found,
+            roots,
+            undecided,
+        }
+    }
+
+    /// The oldest root, which survives.
+    pub(super) fn target<E: Environment>(&self, env: &E) -> Option<Root> {
+        if env.omits(Omission::EarliestSurvives) {
+            return self.roots.last_key_value().map(|(_, root)| *root);
+        }
+        self.roots.first_key_value().map(|(_, root)| *root)
+    }
+
+    /// The find of whoever owns an identifier; `None` if it is free.
+    pub(super) fn owner(&self, one: &Wanted<'_>) -> Option<&Found> {
+        let profile = one.claim?.profile?;
+        let found = self.found.get(&profile)?;
+        (found.end != End::Dead).then_some(found)
+    }
+
+    pub(super) fn free(&self) -> impl Iterator<Item = &Wanted<'a>> {
+        self.wanted.iter().filter(|one| self.owner(one).is_none())
+    }
+
+    /// Rows of known identifiers that are missing or not settled, each at the profile whose claim it is.
+    pub(super) fn unsettled<E: Environment>(&self, env: &E) -> Vec<(ProfileId, IdentRow)> {
+        let marks = !env.omits(Omission::Settled);
+        self.rows(|row| row.is_none_or(|row| marks && !row.settled))
+    }
+
+    /// Rows of known identifiers that are missing: whoever claimed them wrote no row. They have to be there before limits are
+    /// looked at, which count rows.
+    pub(super) fn missing(&self) -> Vec<(ProfileId, IdentRow)> {
+        let mut rows = self.rows(|row| row.is_none());
+        for (_, row) in &mut rows {
+            row.settled = false;
+        }
+        rows
+    }
+
+    /// The settled rows of those known identifiers whose row, as it was read, `wants` picks.
+    fn rows(&self, wants: impl Fn(Option<&IdentRow>) -> bool) -> Vec<(ProfileId, IdentRow)> {
+        let owned = self.wanted.iter().filter_map(|one| {
+            let found = self.owner(one)?;
+            let claim = one.claim?;
+            let row = found.rows.idents.iter().find(|row| {
+                row.claim == claim.id
+                    && row.id_type == one.identifier.id_type
+                    && row.value == one.identifier.value
+            });
+            wants(row).then(|| (found.start, one.row(claim.id, claim.added_at, true)))
+        });
+        owned.collect()
+    }
+
+    /// Links that were passed and are not settled.
+    pub(super) fn open_links<E: Environment>(&self, env: &E) -> Vec<Passed> {
+        if env.omits(Omission::Settled) {
+            return Vec::new();
+        }
+        let mut links: Vec<Passed> = Vec::new();
+        for passed in self.found.values().flat_map(|found| &found.passed) {
+            if !passed.settled && !links.contains(passed) {
+                links.push(*passed);
+            }
+        }
+        links
+    }
+
+    /// Where a find took more than one hop: a hint saves them.
+    pub(super) fn far_starts(&self) -> Vec<ProfileId> {
+        let far = self.found.values().filter(|found| {
+            found.end != End::Dead && found.passed.len() + usize::from(found.hinted) > 1
+        });
+        far.map(|found| found.start).collect()
+    }
+}
+
+/// Step 1.
+pub(super) async fn read_claims<'a, E: Environment>(
+    env: &E,
+    question: &'a Question,
+) -> Result<Vec<Wanted<'a>>, Trouble> {
+    let secret = &question.store.claim_secret;
+    let identifiers = &question.identifiers;
+    let keys: Vec<ClaimKey> = identifiers
+        .iter()
+        .map(|one| secret.claim_key(one))
+        .collect();
+    let claims = if keys.is_empty() {
+        Vec::new()
+    } else {
+        env.database().claims(&keys).await?
+    };
+    let wanted = identifiers.iter().zip(keys).zip(claims).zip(0..);
+    Ok(wanted
+        .map(|(((identifier, key), claim), place)| Wanted {
+            identifier,
+            key,
+            place,
+            claim,
+        })
+        .collect())
+}
+
+/// Whether an identifier is on the set of this root, and another request put it there.
+pub(super) fn is_taken(survey: &Survey<'_>, root: Root, request: RequestId) -> bool {
+    survey.wanted.iter().any(|one| {
+        let here = survey.owner(one).and_then(Found::root);
+        here.is_some_and(|owner| owner.id == root.id)
+            && one.claim.is_some_and(|claim| claim.by_request != request)
+    })
+}
+
+/// Why two profiles are joined: who asked, under which settings, and by which identifiers, named by their claims as they
+/// were read. No identifier values; an un-merge finds them in the identifier rows of these claims.
+pub(super) fn evidence(question: &Question, wanted: &[Wanted<'_>]) -> Bytes {
+    let identifiers: Vec<_> = wanted
+        .iter()
+        .map(|one| {
+            serde_json::json!({
+                "type": one.identifier.id_type,
+                "claim": one.claim.map(|claim| claim.id),
+            })
+        })
+        .collect();
+    let evidence = serde_json::json!({
+        "version": 1,
+        "request": question.request,
+        "settings": question.store.settings_version,
+        "identifiers": identifiers,
+    });
+    evidence.to_string().into()
+}
+
+/// The evidence of a request that settles what somebody else began.
+pub(crate) fn evidence_of(question: &Question) -> Bytes {
+    evidence(question, &[])
+}

@@ -1,0 +1,671 @@
+//! The worked examples of `memory-api.md` 10 at the level of use cases, settings and groups given, on both engines' pairs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kith_domain::body::{TraitsBody, WriteSet, validate};
+use kith_domain::event::TraitEvent;
+use kith_domain::id::{DefinitionId, ProfileId, RequestId, StoreId};
+use kith_domain::identifier::{ClaimSecret, IdType, Identifier};
+use kith_domain::schema::{DataType, TraitDefinition, TraitGroup, contact_group};
+use kith_domain::settings::{IdentifierConfig, IdentitySettings, LimitPolicy};
+use kith_domain::store::{Places, StoreRecord, StoreStatus, profile_traits};
+use kith_domain::time::Micros;
+use kith_kafka::KafkaLog;
+use kith_profiles::Profiles;
+use kith_profiles::apply::{apply, fold};
+use kith_profiles::change::{Changed, Removal, Target};
+use kith_profiles::create::Create;
+use kith_profiles::environment::{Environment, Parts};
+use kith_profiles::error::PublishError;
+use kith_profiles::ports::{Database, NewRecord, TraitLog};
+use kith_profiles::read::Located;
+use kith_runtime::clock::{SystemClock, SystemIds};
+use kith_scylla::Cql;
+use kith_tests::engines::{embedded, kafka_topics, migrated_cql};
+use kith_tests::servers::cql_nodes;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A log that keeps what went through it, so that a test says when it is applied.
+#[derive(Clone)]
+struct Kept<L> {
+    inner: L,
+    records: Arc<Mutex<Vec<NewRecord>>>,
+}
+
+impl<L: TraitLog> TraitLog for Kept<L> {
+    async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
+        self.inner.publish(record.clone()).await?;
+        self.records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(record);
+        Ok(())
+    }
+}
+
+type Of<D, L> = Parts<D, Kept<L>, SystemClock, SystemIds>;
+
+/// One store of its own on an engine.
+struct Stage<D: Database, L: TraitLog + 'static> {
+    profiles: Profiles<Of<D, L>>,
+    store: Arc<StoreRecord>,
+    records: Arc<Mutex<Vec<NewRecord>>>,
+}
+
+fn definition(data_type: DataType, promotion: Option<&str>) -> TraitDefinition {
+    TraitDefinition {
+        id: DefinitionId::from_uuid(Uuid::new_v4()),
+        data_type,
+        description: None,
+        validation_rule: None,
+        id_type_promotion: promotion.map(IdType::new),
+    }
+}
+
+fn group(name: &str, traits: &[(&str, DataType, Option<&str>)]) -> TraitGroup {
+    TraitGroup {
+        name: name.into(),
+        description: None,
+        version: 1,
+        created_at: Micros::from_micros(1_700_000_000_000_000),
+        traits: traits
+            .iter()
+            .map(|(name, data_type, promotion)| {
+                ((*name).to_owned(), definition(*data_type, *promotion))
+            })
+            .collect(),
+    }
+}
+
+/// The store of an example: default settings and `Contact`, changed as the example says.
+fn store(change: impl FnOnce(&mut IdentitySettings)) -> Arc<StoreRecord> {
+    let mut settings = IdentitySettings::default();
+    change(&mut settings);
+    let mut secret = [0; 32];
+    secret[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+    Arc::new(StoreRecord {
+        id: StoreId::from_uuid(Uuid::now_v7()),
+        account: "AC00000000000000000000000000000000"
+            .parse()
+            .expect("an account"),
+        display_name: "examples".into(),
+        description: None,
+        status: StoreStatus::Active,
+        version: 1,
+        settings,
+        settings_version: 1,
+        schema_version: 1,
+        claim_secret: ClaimSecret::from_bytes(secret),
+        groups: vec![
+            contact_group(Micros::from_micros(1_700_000_000_000_000), || {
+                DefinitionId::from_uuid(Uuid::new_v4())
+            }),
+            group("Work", &[("mail", DataType::String, Some("email"))]),
+            group(
+                "Loyalty",
+                &[
+                    ("tier", DataType::String, None),
+                    ("points", DataType::Number, None),
+                ],
+            ),
+            group("Crm", &[("legacyId", DataType::Number, Some("legacyId"))]),
+        ],
+        places: Places::default(),
+    })
+}
+
+fn limit(settings: &mut IdentitySettings, id_type: &str, limit: u16, policy: LimitPolicy) {
+    let wanted = IdType::new(id_type);
+    for config in settings
+        .identifier_configs
+        .iter_mut()
+        .filter(|config| config.id_type == wanted)
+    {
+        config.limit = limit;
+        config.limit_policy = policy;
+    }
+}
+
+impl<D: Database, L: TraitLog + 'static> Stage<D, L> {
+    fn new(database: D, log: L, store: &Arc<StoreRecord>) -> Self {
+        let records = Arc::default();
+        let log = Kept {
+            inner: log,
+            records: Arc::clone(&records),
+        };
+        let parts = Parts {
+            database,
+            log,
+            clock: SystemClock::new(),
+            ids: SystemIds,
+        };
+        Self {
+            profiles: Profiles::new(parts),
+            store: Arc::clone(store),
+            records,
+        }
+    }
+
+    fn database(&self) -> &D {
+        self.profiles.environment().database()
+    }
+
+    fn writes(&self, traits: &Value) -> Result<WriteSet> {
+        let body = json!({ "traits": traits }).to_string();
+        let body = TraitsBody::parse(body.as_bytes())?;
+        validate(&body, &self.store.groups, &self.store.settings)
+            .map_err(|errors| anyhow::anyhow!("{errors:?}"))
+    }
+
+    fn target(&self, profile: ProfileId) -> Target {
+        Target {
+            store: Arc::clone(&self.store),
+            profile,
+            request: RequestId::from_uuid(Uuid::new_v4()),
+            deadline: self
+                .profiles
+                .environment()
+                .deadline_in(Duration::from_secs(20)),
+        }
+    }
+
+    async fn create(&self, traits: Value) -> Result<ProfileId> {
+        // Ids carry the minting host's milliseconds: whoever compares ages leaves some between.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let writes = self.writes(&traits)?;
+        let Target {
+            store,
+            request,
+            deadline,
+            ..
+        } = self.target(ProfileId::from_uuid(Uuid::nil()));
+        Ok(self
+            .profiles
+            .create(Create {
+                store,
+                writes,
+                request,
+                deadline,
+            })
+            .await?
+            .profile)
+    }
+
+    async fn contact(&self, contact: Value) -> Result<ProfileId> {
+        self.create(json!({ "Contact": contact })).await
+    }
+
+    async fn patch(&self, profile: ProfileId, contact: Value) -> Result<Located<()>> {
+        let writes = self.writes(&json!({ "Contact": contact }))?;
+        Ok(self.profiles.patch(&self.target(profile), &writes).await?)
+    }
+
+    fn identifier(&self, id_type: &str, value: &str) -> Result<Identifier> {
+        Ok(self
+            .store
+            .settings
+            .identifier(&IdType::new(id_type), value)?)
+    }
+
+    async fn owners(&self, id_type: &str, value: &str) -> Result<Vec<ProfileId>> {
+        Ok(self
+            .profiles
+            .lookup(&self.store, self.identifier(id_type, value)?)
+            .await?)
+    }
+
+    async fn ids(&self, profile: ProfileId) -> Result<BTreeMap<String, Vec<String>>> {
+        match self.profiles.identifiers(&self.store, profile).await? {
+            Located::Here(sets) => Ok(sets
+                .into_iter()
+                .map(|(id_type, values)| {
+                    let values = values
+                        .iter()
+                        .map(|value| value.expose().to_owned())
+                        .collect();
+                    (id_type.to_string(), values)
+                })
+                .collect()),
+            other @ (Located::Moved(_) | Located::Gone) => anyhow::bail!("{profile}: {other:?}"),
+        }
+    }
+
+    async fn values(&self, profile: ProfileId, id_type: &str) -> Result<Vec<String>> {
+        Ok(self.ids(profile).await?.remove(id_type).unwrap_or_default())
+    }
+
+    /// Where an id leads: itself, another, or nowhere.
+    async fn leads(&self, profile: ProfileId) -> Result<Option<ProfileId>> {
+        Ok(match self.profiles.traits(&self.store, profile).await? {
+            Located::Here(_) => Some(profile),
+            Located::Moved(to) => Some(to),
+            Located::Gone => None,
+        })
+    }
+
+    async fn traits(&self, profile: ProfileId) -> Result<Value> {
+        match self.profiles.traits(&self.store, profile).await? {
+            Located::Here(joined) => Ok(profile_traits(&self.store, joined, None).into()),
+            other @ (Located::Moved(_) | Located::Gone) => anyhow::bail!("{profile}: {other:?}"),
+        }
+    }
+
+    /// Applies what was published, as a worker would.
+    async fn apply(&self) -> Result<()> {
+        let records =
+            std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner));
+        for record in records {
+            let event = TraitEvent::decode(&record.payload)?;
+            apply(self.database(), &fold([event])).await?;
+        }
+        Ok(())
+    }
+
+    async fn listed(&self) -> Result<Vec<ProfileId>> {
+        let page = self
+            .profiles
+            .page(
+                &self.store,
+                kith_profiles::ports::Order::Ascending,
+                None,
+                100,
+            )
+            .await?;
+        Ok(page.profiles)
+    }
+}
+
+/// Makes a stage for a store.
+type Make<'a, D, L> = &'a (dyn Fn(Arc<StoreRecord>) -> Stage<D, L> + Sync);
+
+fn email(name: &str) -> String {
+    format!("{name}@example.com")
+}
+
+const PHONE: &str = "+13175550100";
+
+async fn e08_merge_of_already_merged<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let p1 = s.contact(json!({ "email": email("a") })).await?;
+    let p2 = s.contact(json!({ "phone": PHONE })).await?;
+    let p3 = s.contact(json!({ "chatId": "c" })).await?;
+    ensure!(s.contact(json!({ "phone": PHONE, "chatId": "c" })).await? == p2);
+    ensure!(
+        s.contact(json!({ "email": email("a"), "phone": PHONE }))
+            .await?
+            == p1
+    );
+    ensure!(s.contact(json!({ "phone": PHONE, "chatId": "c" })).await? == p1);
+    ensure!(s.patch(p3, json!({ "firstName": "x" })).await? == Located::Moved(p1));
+    Ok(())
+}
+
+async fn e14_to_e17_limits<D: Database, L: TraitLog + 'static>(make: Make<'_, D, L>) -> Result<()> {
+    // E14: fifo.
+    let s = make(store(|settings| {
+        limit(settings, "email", 2, LimitPolicy::Fifo)
+    }));
+    let p1 = s
+        .contact(json!({ "phone": PHONE, "email": email("a1") }))
+        .await?;
+    for name in ["a2", "a3"] {
+        ensure!(
+            s.contact(json!({ "phone": PHONE, "email": email(name) }))
+                .await?
+                == p1
+        );
+    }
+    ensure!(s.values(p1, "email").await? == [email("a2"), email("a3")]);
+    ensure!(s.owners("email", &email("a1")).await?.is_empty());
+    ensure!(s.contact(json!({ "email": email("a1") })).await? != p1);
+    // E15: lifo.
+    let s = make(store(|settings| {
+        limit(settings, "email", 2, LimitPolicy::Lifo)
+    }));
+    let p1 = s
+        .contact(json!({ "phone": PHONE, "email": email("a1") }))
+        .await?;
+    for name in ["a2", "a3"] {
+        ensure!(
+            s.contact(json!({ "phone": PHONE, "email": email(name) }))
+                .await?
+                == p1
+        );
+    }
+    ensure!(s.values(p1, "email").await? == [email("a1"), email("a2")]);
+    ensure!(
+        s.traits(p1).await?["Contact"]["email"] == email("a3"),
+        "the trait is kept all the same"
+    );
+    ensure!(s.owners("email", &email("a3")).await?.is_empty());
+    ensure!(s.contact(json!({ "email": email("a3") })).await? != p1);
+    // E16: over the union of a merge.
+    for (policy, kept) in [
+        (LimitPolicy::Fifo, ["x2", "x3", "x4"]),
+        (LimitPolicy::Lifo, ["x1", "x2", "x3"]),
+    ] {
+        let s = make(store(|settings| limit(settings, "email", 3, policy)));
+        let p1 = s
+            .contact(json!({ "phone": PHONE, "email": email("x1") }))
+            .await?;
+        s.contact(json!({ "chatId": "c", "email": email("x2") }))
+            .await?;
+        s.contact(json!({ "phone": PHONE, "email": email("x3") }))
+            .await?;
+        s.contact(json!({ "chatId": "c", "email": email("x4") }))
+            .await?;
+        ensure!(s.contact(json!({ "phone": PHONE, "chatId": "c" })).await? == p1);
+        ensure!(
+            s.values(p1, "email").await? == kept.map(email),
+            "{policy:?}"
+        );
+    }
+    // E17: a limit of 1 replaces.
+    let s = make(store(|settings| {
+        limit(settings, "phone", 1, LimitPolicy::Fifo)
+    }));
+    let p1 = s
+        .contact(json!({ "email": email("a"), "phone": PHONE }))
+        .await?;
+    ensure!(
+        s.contact(json!({ "email": email("a"), "phone": "+13175550101" }))
+            .await?
+            == p1
+    );
+    ensure!(s.values(p1, "phone").await? == ["+13175550101"]);
+    ensure!(s.owners("phone", PHONE).await?.is_empty());
+    Ok(())
+}
+
+async fn e26_patch_with_null<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let contact = json!({ "email": email("a"), "firstName": "Ada", "lastName": "Lovelace" });
+    let p1 = s.contact(contact).await?;
+    s.apply().await?;
+    ensure!(s.patch(p1, json!({ "firstName": null })).await? == Located::Here(()));
+    s.apply().await?;
+    ensure!(
+        s.traits(p1).await?
+            == json!({ "Contact": { "email": email("a"), "lastName": "Lovelace" } })
+    );
+    ensure!(s.patch(p1, json!({ "email": null })).await? == Located::Here(()));
+    s.apply().await?;
+    ensure!(s.traits(p1).await? == json!({ "Contact": { "lastName": "Lovelace" } }));
+    ensure!(
+        s.values(p1, "email").await? == [email("a")],
+        "the identifier stays"
+    );
+    ensure!(s.contact(json!({ "email": email("a") })).await? == p1);
+    // Nothing to write, nobody to write to.
+    ensure!(s.patch(p1, json!({})).await? == Located::Here(()));
+    ensure!(
+        s.patch(
+            ProfileId::from_uuid(Uuid::now_v7()),
+            json!({ "firstName": "x" })
+        )
+        .await?
+            == Located::Gone
+    );
+    Ok(())
+}
+
+async fn e27_and_e29_writes_that_merge<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let p1 = s.contact(json!({ "email": email("a") })).await?;
+    let p2 = s.contact(json!({ "phone": PHONE })).await?;
+    ensure!(s.patch(p2, json!({ "email": email("a") })).await? == Located::Here(()));
+    ensure!(s.leads(p2).await? == Some(p1));
+    ensure!(s.ids(p1).await?.len() == 2);
+    let p3 = s.contact(json!({ "chatId": "c" })).await?;
+    let added = s
+        .profiles
+        .add_identifier(&s.target(p3), s.identifier("email", &email("a"))?)
+        .await?;
+    ensure!(added == Located::Here(()) && s.leads(p3).await? == Some(p1));
+    Ok(())
+}
+
+async fn e28_identifier_add_change_remove<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let p1 = s.contact(json!({ "email": email("a") })).await?;
+    let (old, new) = (
+        s.identifier("phone", "317-555-0100")?,
+        s.identifier("phone", "+13175550101")?,
+    );
+    ensure!(
+        s.profiles
+            .add_identifier(&s.target(p1), old.clone())
+            .await?
+            == Located::Here(())
+    );
+    ensure!(s.values(p1, "phone").await? == [PHONE]);
+    s.apply().await?;
+    ensure!(
+        s.traits(p1).await? == json!({ "Contact": { "email": email("a") } }),
+        "no trait appears"
+    );
+    let stage = &s;
+    let change = |old: Identifier, new: Identifier| async move {
+        Ok::<_, anyhow::Error>(
+            stage
+                .profiles
+                .change_identifier(&stage.target(p1), &old, new)
+                .await?,
+        )
+    };
+    ensure!(change(old.clone(), new.clone()).await? == Located::Here(Changed::Done));
+    ensure!(s.values(p1, "phone").await? == ["+13175550101"]);
+    ensure!(s.owners("phone", PHONE).await?.is_empty());
+    ensure!(change(old.clone(), new.clone()).await? == Located::Here(Changed::NotThere));
+    s.profiles
+        .add_identifier(&s.target(p1), old.clone())
+        .await?;
+    ensure!(change(old, new).await? == Located::Here(Changed::AlreadyHere));
+    let phone = IdType::new("phone");
+    let remove = || async {
+        s.profiles
+            .remove_identifiers(&s.target(p1), &phone, Removal::All)
+            .await
+    };
+    ensure!(remove().await? == Located::Here(Changed::Done));
+    ensure!(s.ids(p1).await?.len() == 1);
+    ensure!(remove().await? == Located::Here(Changed::NotThere));
+    Ok(())
+}
+
+async fn e30_delete_one_by_policy<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    for (policy, kept) in [
+        (LimitPolicy::Fifo, ["a2", "a3"]),
+        (LimitPolicy::Lifo, ["a1", "a2"]),
+    ] {
+        let s = make(store(|settings| limit(settings, "email", 100, policy)));
+        let p1 = s
+            .contact(json!({ "phone": PHONE, "email": email("a1") }))
+            .await?;
+        for name in ["a2", "a3"] {
+            s.contact(json!({ "phone": PHONE, "email": email(name) }))
+                .await?;
+        }
+        let removed = s
+            .profiles
+            .remove_identifiers(&s.target(p1), &IdType::new("email"), Removal::One)
+            .await?;
+        ensure!(removed == Located::Here(Changed::Done));
+        ensure!(
+            s.values(p1, "email").await? == kept.map(email),
+            "{policy:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn e31_and_e32_deletion<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    // E31: delete, then recreate; a queued trait arrives late.
+    let s = make(store(|_| {}));
+    let p1 = s
+        .contact(json!({ "email": email("a"), "firstName": "Late" }))
+        .await?;
+    ensure!(s.profiles.delete(&s.target(p1)).await? == Located::Here(()));
+    ensure!(s.leads(p1).await?.is_none() && s.owners("email", &email("a")).await?.is_empty());
+    ensure!(s.listed().await?.is_empty());
+    let p2 = s.contact(json!({ "email": email("a") })).await?;
+    ensure!(p2 != p1);
+    s.apply().await?;
+    ensure!(s.leads(p1).await?.is_none(), "a late trait revives nobody");
+    ensure!(
+        s.traits(p2).await? == json!({ "Contact": { "email": email("a") } }),
+        "no old traits"
+    );
+    ensure!(
+        s.owners("email", &email("a")).await? == [p2],
+        "claimed anew"
+    );
+    ensure!(s.profiles.delete(&s.target(p1)).await? == Located::Gone);
+    ensure!(s.patch(p1, json!({ "firstName": "x" })).await? == Located::Gone);
+    // E32: deleting a survivor takes the set.
+    let s = make(store(|_| {}));
+    let p1 = s.contact(json!({ "email": email("a") })).await?;
+    let p2 = s.contact(json!({ "phone": PHONE })).await?;
+    s.contact(json!({ "email": email("a"), "phone": PHONE }))
+        .await?;
+    ensure!(
+        s.profiles.delete(&s.target(p2)).await? == Located::Moved(p1),
+        "E25: nothing is deleted"
+    );
+    ensure!(s.leads(p1).await? == Some(p1));
+    ensure!(s.profiles.delete(&s.target(p1)).await? == Located::Here(()));
+    ensure!(s.leads(p1).await?.is_none() && s.leads(p2).await?.is_none());
+    let p3 = s.contact(json!({ "phone": PHONE })).await?;
+    ensure!(p3 != p1 && p3 != p2);
+    s.apply().await?;
+    ensure!(s.owners("phone", PHONE).await? == [p3]);
+    Ok(())
+}
+
+async fn e34_two_promoted_traits_of_one_type<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let both = json!({ "Contact": { "email": email("a1") }, "Work": { "mail": email("a2") } });
+    let p1 = s.create(both).await?;
+    ensure!(
+        s.values(p1, "email").await? == [email("a1"), email("a2")],
+        "document order"
+    );
+    ensure!(s.owners("email", &email("a1")).await? == s.owners("email", &email("a2")).await?);
+    Ok(())
+}
+
+async fn e36_trait_conflict_on_merge<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let one = json!({ "Contact": { "email": email("a") }, "Loyalty": { "tier": "gold" } });
+    let two =
+        json!({ "Contact": { "phone": PHONE }, "Loyalty": { "tier": "silver", "points": 5 } });
+    let p1 = s.create(one).await?;
+    s.create(two).await?;
+    ensure!(
+        s.contact(json!({ "email": email("a"), "phone": PHONE }))
+            .await?
+            == p1
+    );
+    s.apply().await?;
+    ensure!(s.traits(p1).await?["Loyalty"] == json!({ "tier": "silver", "points": 5 }));
+    Ok(())
+}
+
+/// Settings change between two requests: a type that is no longer configured stops matching.
+async fn a_type_that_is_left_out_stops_matching<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let before = store(|settings| {
+        settings
+            .identifier_configs
+            .push(IdentifierConfig::new(IdType::new("legacyId")));
+        settings.matching_rules.push(IdType::new("legacyId"));
+    });
+    let s = make(Arc::clone(&before));
+    let both = json!({ "Contact": { "email": email("a") }, "Crm": { "legacyId": 7 } });
+    let p1 = s.create(both).await?;
+    ensure!(s.create(json!({ "Crm": { "legacyId": 7 } })).await? == p1);
+    let mut after = (*before).clone();
+    after
+        .settings
+        .identifier_configs
+        .retain(|config| config.id_type != IdType::new("legacyId"));
+    after
+        .settings
+        .matching_rules
+        .retain(|rule| *rule != IdType::new("legacyId"));
+    after.settings_version += 1;
+    let s = make(Arc::new(after));
+    let other = json!({ "Contact": { "email": email("b") }, "Crm": { "legacyId": 7 } });
+    ensure!(s.create(other).await? != p1, "no longer an identifier");
+    ensure!(s.ids(p1).await?.keys().eq(["email"]), "nor shown");
+    Ok(())
+}
+
+macro_rules! examples {
+    ($make:expr, [$($example:ident),* $(,)?]) => {{
+        let mut failed: Vec<String> = Vec::new();
+        $(
+            if let Err(error) = $example($make).await {
+                failed.push(format!("{}: {error:#}", stringify!($example)));
+            }
+        )*
+        ensure!(failed.is_empty(), "{}", failed.join("\n"));
+        Ok(())
+    }};
+}
+
+async fn all<D: Database, L: TraitLog + 'static>(make: Make<'_, D, L>) -> Result<()> {
+    examples!(
+        make,
+        [
+            e08_merge_of_already_merged,
+            e14_to_e17_limits,
+            e26_patch_with_null,
+            e27_and_e29_writes_that_merge,
+            e28_identifier_add_change_remove,
+            e30_delete_one_by_policy,
+            e31_and_e32_deletion,
+            e34_two_promoted_traits_of_one_type,
+            e36_trait_conflict_on_merge,
+            a_type_that_is_left_out_stops_matching,
+        ]
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_hold_on_the_embedded_pair() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let engine = embedded(&dir.path().join("data"))?;
+    all(&|store| Stage::new(engine.clone(), engine.log(), &store)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_hold_on_kafka_and_cassandra() -> Result<()> {
+    let database = Cql::connect(&migrated_cql(cql_nodes()?).await?).await?;
+    let log = KafkaLog::new(&kafka_topics().await?)?;
+    log.warm(Duration::from_secs(30))
+        .await
+        .context("the broker")?;
+    all(&|store| Stage::new(database.clone(), log.clone(), &store)).await
+}
