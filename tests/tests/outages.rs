@@ -11,7 +11,7 @@ use kith_tests::process::metric;
 use kith_tests::proxy::{Mode, Proxy};
 use kith_tests::servers::Place;
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// In time, and what "at once" means.
 const IN_TIME: Duration = Duration::from_secs(3);
@@ -130,23 +130,27 @@ async fn a_database_that_is_a_black_hole_is_survived() -> Result<()> {
     database_outage(Mode::BlackHole).await
 }
 
-async fn log_outage(mode: Mode) -> Result<()> {
-    let _turn = BROKER_PROXY.lock().await;
-    let listen: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXY")
-        .context("KITH_TEST_KAFKA_PROXY")?
-        .parse()?;
-    let upstream: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXIED")
-        .context("KITH_TEST_KAFKA_PROXIED")?
-        .parse()?;
-    let place = Place::new()?;
-    place.migrate().await?;
-    let proxy = Proxy::start_on(listen, upstream).await?;
-    let pair = Pair::at(
-        &Shape::single(),
-        &place.through(None, Some(proxy.address())),
+/// A pair that works, whose way to the broker is a proxy; with the turn to have it.
+async fn behind_broker_proxy() -> Result<(MutexGuard<'static, ()>, Proxy, Pair)> {
+    let turn = BROKER_PROXY.lock().await;
+    let address = |name: &'static str| -> Result<SocketAddr> {
+        Ok(std::env::var(name).context(name)?.parse()?)
+    };
+    let proxy = Proxy::start_on(
+        address("KITH_TEST_KAFKA_PROXY")?,
+        address("KITH_TEST_KAFKA_PROXIED")?,
     )
     .await?;
+    let place = Place::new()?;
+    place.migrate().await?;
+    let place = place.through(None, Some(proxy.address()));
+    let pair = Pair::at(&Shape::single(), &place).await?;
     recovered(pair.api()).await?;
+    Ok((turn, proxy, pair))
+}
+
+async fn log_outage(mode: Mode) -> Result<()> {
+    let (_turn, proxy, pair) = behind_broker_proxy().await?;
 
     proxy.set(mode);
     until_at_once(pair.api()).await?;
@@ -180,22 +184,7 @@ async fn a_broker_that_is_a_black_hole_is_survived() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_claimed_while_the_log_is_known_to_be_away() -> Result<()> {
-    let _turn = BROKER_PROXY.lock().await;
-    let listen: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXY")
-        .context("KITH_TEST_KAFKA_PROXY")?
-        .parse()?;
-    let upstream: SocketAddr = std::env::var("KITH_TEST_KAFKA_PROXIED")
-        .context("KITH_TEST_KAFKA_PROXIED")?
-        .parse()?;
-    let place = Place::new()?;
-    place.migrate().await?;
-    let proxy = Proxy::start_on(listen, upstream).await?;
-    let pair = Pair::at(
-        &Shape::single(),
-        &place.through(None, Some(proxy.address())),
-    )
-    .await?;
-    recovered(pair.api()).await?;
+    let (_turn, proxy, pair) = behind_broker_proxy().await?;
     proxy.set(Mode::Cut);
     until_at_once(pair.api()).await?;
     let mut claimed = 0;

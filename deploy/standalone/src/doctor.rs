@@ -11,17 +11,8 @@ use crate::say;
 
 /// Checks, and ends with 0 if all is well, 1 otherwise.
 pub(crate) fn run(settings: &Settings) -> Exit {
-    for one in settings.describe() {
-        let value = one.value.as_deref().unwrap_or("-");
-        say(&format!(
-            "      {} = {value} ({})",
-            one.setting.variable(),
-            one.source
-        ));
-    }
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in Settings::unknown_variables(names) {
-        say(&format!("note  {name} is no setting"));
+    for line in settings.report() {
+        say(&line);
     }
     let checks = [
         ("API address", address(settings, &table::LISTEN)),

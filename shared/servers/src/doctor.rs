@@ -19,17 +19,8 @@ pub async fn run<F>(settings: &Settings, configure: F, say: fn(&str)) -> Exit
 where
     F: FnOnce(&Settings) -> Result<(CqlConfig, KafkaConfig), kith_runtime::config::ConfigError>,
 {
-    for one in settings.describe() {
-        let value = one.value.as_deref().unwrap_or("-");
-        say(&format!(
-            "      {} = {value} ({})",
-            one.setting.variable(),
-            one.source
-        ));
-    }
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in Settings::unknown_variables(names) {
-        say(&format!("note  {name} is no setting"));
+    for line in settings.report() {
+        say(&line);
     }
     let (cql, kafka) = match configure(settings) {
         Ok(configured) => configured,

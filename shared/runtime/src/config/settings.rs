@@ -139,6 +139,27 @@ impl Settings {
         })
     }
 
+    /// A line for each setting, and one for each variable of this process that looks like one and is none: what a `doctor`
+    /// says first.
+    #[must_use]
+    pub fn report(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .describe()
+            .map(|one| {
+                let value = one.value.as_deref().unwrap_or("-");
+                format!(
+                    "      {} = {value} ({})",
+                    one.setting.variable(),
+                    one.source
+                )
+            })
+            .collect();
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let unknown = Self::unknown_variables(names).into_iter();
+        lines.extend(unknown.map(|name| format!("note  {name} is no setting")));
+        lines
+    }
+
     /// Variables of the environment that look like settings and are none of any binary: typing errors, mostly. For
     /// `doctor` to warn of.
     #[must_use]
