@@ -100,7 +100,17 @@ print_env() { # the settings for Kith's binaries
         "KITH_CQL_KEYSPACE=${KITH_CQL_KEYSPACE:-kith}" \
         "KITH_CQL_LOCAL_DC=datacenter1" \
         "KITH_KAFKA_BOOTSTRAP=127.0.0.1:$KITH_LOCAL_KAFKA_PORT" \
-        "KITH_KAFKA_REPLICATION_FACTOR=1"
+        "KITH_KAFKA_REPLICATION_FACTOR=1" \
+        "KITH_CREDENTIALS=$KITH_LOCAL_DIR/credentials.toml"
+}
+
+write_credentials() { # the development account, for ingest-api, which never goes without a file
+    (umask 077 && write_file "$KITH_LOCAL_DIR/credentials.toml" <<END
+[[account]]
+sid = "AC00000000000000000000000000000000"
+auth_token = "development"
+END
+    )
 }
 
 # --- Java and the jars --------------------------------------------------------

@@ -86,3 +86,31 @@ fn outages_are_503_and_corrupt_data_is_500_without_a_word_of_what_happened() {
     assert!(!response.headers().contains_key("retry-after"));
     assert!(!body.to_string().contains("row 7"));
 }
+
+#[test]
+fn every_code_is_explained_where_more_info_leads() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let source = include_str!("../error.rs");
+    let codes = [
+        400, 403, 20003, 20004, 20404, 20500, 20503, 520_041, 520_042, 520_049,
+    ];
+    for code in codes {
+        assert!(
+            page.contains(&format!("<a id=\"{code}\"></a>")),
+            "{code} is not explained"
+        );
+    }
+    // No code is sent that is not in this list.
+    for line in source.lines() {
+        let numbers = line.split(|c: char| !c.is_ascii_digit() && c != '_');
+        for number in numbers.map(|number| number.replace('_', "")) {
+            let is_code =
+                number.len() >= 5 && (number.starts_with("20") || number.starts_with("52"));
+            assert!(
+                !is_code || codes.iter().any(|code| code.to_string() == number),
+                "{number} is sent and not explained"
+            );
+        }
+    }
+}
