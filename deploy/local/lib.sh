@@ -30,7 +30,7 @@ seconds_since() { # MS: the seconds from then, with one decimal
 
 # What a run folder was started with; kept in its file `settings`.
 setting_names=(
-    NODES KITH_LOCAL_COMMITLOG KITH_LOCAL_CQL_PORT KITH_LOCAL_STORAGE_PORT
+    NODES KITH_LOCAL_COMMITLOG KITH_LOCAL_HINTS KITH_LOCAL_CQL_PORT KITH_LOCAL_STORAGE_PORT
     KITH_LOCAL_KAFKA_PORT KITH_LOCAL_KAFKA_CONTROLLER_PORT
     KITH_LOCAL_KAFKA_PROXIED_PORT KITH_LOCAL_KAFKA_PROXY_PORT
 )
@@ -51,6 +51,7 @@ locate() { # the folders
 settings_from_environment() {
     NODES=${NODES:-1}
     KITH_LOCAL_COMMITLOG=${KITH_LOCAL_COMMITLOG:-periodic}
+    KITH_LOCAL_HINTS=${KITH_LOCAL_HINTS:-true}
     KITH_LOCAL_CQL_PORT=${KITH_LOCAL_CQL_PORT:-9042}
     KITH_LOCAL_STORAGE_PORT=${KITH_LOCAL_STORAGE_PORT:-7000}
     KITH_LOCAL_KAFKA_PORT=${KITH_LOCAL_KAFKA_PORT:-19092}
@@ -60,8 +61,10 @@ settings_from_environment() {
     [[ $NODES == 1 || $NODES == 3 ]] || die $EX_CONFIG "NODES is '$NODES', but must be 1 or 3"
     [[ $KITH_LOCAL_COMMITLOG == periodic || $KITH_LOCAL_COMMITLOG == batch ]] ||
         die $EX_CONFIG "KITH_LOCAL_COMMITLOG is '$KITH_LOCAL_COMMITLOG', but must be periodic or batch"
+    [[ $KITH_LOCAL_HINTS == true || $KITH_LOCAL_HINTS == false ]] ||
+        die $EX_CONFIG "KITH_LOCAL_HINTS is '$KITH_LOCAL_HINTS', but must be true or false"
     local name
-    for name in "${setting_names[@]:2}"; do
+    for name in "${setting_names[@]:3}"; do
         [[ ${!name} =~ ^[1-9][0-9]{0,4}$ && ${!name} -lt 65536 ]] || die $EX_CONFIG "$name is '${!name}', which is no port"
     done
 }
@@ -244,6 +247,7 @@ data_file_directories:
 commitlog_directory: $folder/commitlog
 saved_caches_directory: $folder/saved_caches
 hints_directory: $folder/hints
+hinted_handoff_enabled: $KITH_LOCAL_HINTS
 commitlog_sync: $sync
 commitlog_segment_size: 8MiB
 commitlog_total_space: 128MiB
