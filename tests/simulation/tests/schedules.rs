@@ -11,8 +11,17 @@ use cases::{
 };
 use kith_simulation::run::{Case, run};
 
+/// How many times as many seeds as in the test command: `make simulate` says.
+fn factor() -> u64 {
+    let factor = std::env::var("KITH_SIMULATE_FACTOR").ok();
+    factor.map_or(1, |factor| {
+        factor.parse().expect("KITH_SIMULATE_FACTOR is a number")
+    })
+}
+
 /// Runs seeds; every run must be right, and most of them different schedules in which clients overlap.
 fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
+    let seeds = seeds * factor();
     let mut distinct = BTreeSet::new();
     for seed in 0..seeds {
         let verdict = run(&make(seed), seed);

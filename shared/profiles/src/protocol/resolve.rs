@@ -245,6 +245,8 @@ impl State {
                 }));
             self.merged = true;
         }
+        // Whoever made the root may have died before it was listed, and none of its identifiers need be among these.
+        chores.listing.insert(chores.root);
         Ok(Some(self.resolved(chores.root, Some(chores))))
     }
 
