@@ -20,6 +20,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use kith_tests::api::Api;
 use kith_tests::history::{Event, Observed, findings};
 use kith_tests::pair::{Pair, Shape};
+use kith_tests::poll::until;
 use kith_tests::process::metric;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -175,6 +176,14 @@ async fn observe(api: &Api, history: &[Event]) -> Result<Observed> {
     Ok(observed)
 }
 
+/// A read that is refused is sent again, as any caller would.
+async fn observe_in_time(api: &Api, history: &[Event]) -> Result<Observed> {
+    until(Duration::from_secs(120), "everything read", || async {
+        Ok(Some(observe(api, history).await?))
+    })
+    .await
+}
+
 /// The checker must see a lost and a swapped trait, before its verdict counts.
 fn prove_checker(history: &[Event], observed: &Observed) -> Result<()> {
     ensure!(
@@ -291,12 +300,12 @@ async fn survive(mut pair: Pair) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let api = pair.api().clone();
-    let mut observed = observe(&api, &history).await?;
+    let mut observed = observe_in_time(&api, &history).await?;
     // Lag is a gauge of the recent past: what is not there yet gets a moment more.
     let limit = Instant::now() + Duration::from_secs(20);
     while !findings(&history, &observed).is_empty() && Instant::now() < limit {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        observed = observe(&api, &history).await?;
+        observed = observe_in_time(&api, &history).await?;
     }
     prove_checker(&history, &observed)?;
     let merged = observed

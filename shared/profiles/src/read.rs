@@ -11,7 +11,7 @@ use kith_domain::traits::{TraitCell, join};
 use crate::Profiles;
 use crate::environment::Environment;
 use crate::error::Trouble;
-use crate::ports::{CellRead, Database, Listing, Order, Select};
+use crate::ports::{CellRead, Database, Listing, NodeRead, Order, Select, Verdicts};
 use crate::protocol::find::{End, Found, find_all};
 use crate::protocol::limits::held;
 use crate::protocol::members::collect;
@@ -115,14 +115,7 @@ impl<E: Environment> Profiles<E> {
             let hints = database.page(store.id, order, position, wanted).await?;
             let is_end = hints.len() < wanted;
             position = hints.last().copied().or(position);
-            let starts = hints.into_iter().map(|id| (id, Vec::new())).collect();
-            let found = find_all(database, store.id, starts).await?;
-            profiles.extend(
-                found
-                    .iter()
-                    .filter(|found| is_canonical(found))
-                    .map(|found| found.start),
-            );
+            profiles.extend(canonical_of(database, store.id, hints).await?);
             if is_end {
                 return Ok(ProfilePage {
                     profiles,
@@ -140,8 +133,39 @@ impl<E: Environment> Profiles<E> {
     }
 }
 
-fn is_canonical(found: &Found) -> bool {
-    found.root().is_some_and(|root| root.id == found.start)
+/// Those of a listing's hints that are canonical and alive, in their order. Most have no pointer and no mark, and cost one
+/// read; only the others are followed.
+async fn canonical_of<D: Database>(
+    database: &D,
+    store: StoreId,
+    mut hints: Vec<ProfileId>,
+) -> Result<Vec<ProfileId>, Trouble> {
+    let reads: Vec<NodeRead> = hints
+        .iter()
+        .map(|profile| NodeRead {
+            at: ProfileKey {
+                store,
+                profile: *profile,
+            },
+            verdicts: Verdicts::None,
+        })
+        .collect();
+    let nodes = database.nodes(&reads).await?;
+    let pointing = hints.iter().zip(&nodes).filter_map(|(id, node)| {
+        (node.dead.is_none() && node.pointer.is_some()).then_some((*id, Vec::new()))
+    });
+    let found = find_all(database, store, pointing.collect()).await?;
+    let roots: BTreeSet<ProfileId> = found
+        .iter()
+        .filter(|found| found.root().is_some_and(|root| root.id == found.start))
+        .map(|found| found.start)
+        .collect();
+    let mut nodes = nodes.into_iter();
+    hints.retain(|id| {
+        let node = nodes.next().unwrap_or_default();
+        node.dead.is_none() && (node.pointer.is_none() || roots.contains(id))
+    });
+    Ok(hints)
 }
 
 /// Follows an id to what it means now. A profile exists when its cells or its node have a row.

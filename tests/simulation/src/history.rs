@@ -145,10 +145,34 @@ impl History {
         answer.map(|(_, profile)| profile)
     }
 
-    /// Notes an answer.
-    pub fn answer(&mut self, create: usize, profile: ProfileId) {
+    /// Notes an answer. What came before it must be on the same person still: a release that overlapped may have taken the
+    /// identifier away, and then this is another person's first write.
+    pub fn answer(
+        &mut self,
+        world: &World,
+        store: &StoreRecord,
+        create: usize,
+        profile: ProfileId,
+    ) {
         self.tick += 1;
         self.creates[create].answer = Some((self.tick, profile));
+        let root_of = |profile| {
+            world.root_of(ProfileKey {
+                store: store.id,
+                profile,
+            })
+        };
+        let root = root_of(profile);
+        let after: BTreeSet<usize> = self.creates[create]
+            .after
+            .iter()
+            .copied()
+            .filter(|older| {
+                self.acknowledged(*older)
+                    .is_some_and(|older| root_of(older) == root)
+            })
+            .collect();
+        self.creates[create].after = after;
     }
 }
 

@@ -214,7 +214,8 @@ impl Setting {
         };
         match process.create(create).await {
             Ok(accepted) => {
-                self.history().answer(index, accepted.profile);
+                self.history()
+                    .answer(&lock(&self.world), &self.store, index, accepted.profile);
                 true
             }
             Err(_) => false,
@@ -249,7 +250,8 @@ impl Setting {
                 let index = self.sent(number, &writes, Some(profile));
                 let answer = process.patch(&target, &writes).await;
                 if let Ok(Located::Here(())) = &answer {
-                    self.history().answer(index, profile);
+                    self.history()
+                        .answer(&lock(&self.world), &self.store, index, profile);
                 }
                 answer.is_ok()
             }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use kith_domain::id::{ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
 
-use super::find::Passed;
-use super::members::{self, collect, collect_all};
+use super::find::{Found, Passed, find_all};
+use super::members::{self, Members, collect, collect_all};
 use super::resolve::Question;
 use super::{limits, stamp};
 use crate::environment::{Environment, Omission};
-use crate::error::Trouble;
-use crate::ports::{CellBatch, CellWrite, Cells, Durability, IdentRow, Listing, Select};
+use crate::error::{PortError, Trouble};
+use crate::ports::{CellBatch, CellWrite, Cells, Database, Durability, IdentRow, Listing, Select};
 
 /// Step 8: what is owed before the answer, and what the next request would do if this one crashed first.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub(crate) async fn do_chores<E: Environment>(
             Ok(())
         };
         let (set, below, ()) = futures_util::try_join!(
-            collect(database, store.id, chores.root, &[Select::Idents]),
+            whole_set(database, store.id, chores.root),
             collect_all(database, store.id, &children, &[]),
             list,
         )?;
@@ -112,6 +112,28 @@ pub(crate) async fn do_chores<E: Environment>(
         write(env, store.id, time, hints).await?;
     }
     Ok(())
+}
+
+/// The identifier rows of the whole set that a profile is in by now. Whoever links a profile away reads its rows after its
+/// pointer; so either that one sees the rows that were written here before, or this one sees the pointer.
+async fn whole_set<D: Database>(
+    database: &D,
+    store: StoreId,
+    profile: ProfileId,
+) -> Result<Members, PortError> {
+    let mut root = profile;
+    loop {
+        let set = collect(database, store, root, &[Select::Idents]).await?;
+        if set.pointer.is_none() {
+            return Ok(set);
+        }
+        let found = find_all(database, store, vec![(root, Vec::new())]).await?;
+        match found.first().and_then(Found::root) {
+            Some(above) if above.id != root => root = above.id,
+            // Still the root, or dead: then there is nothing to keep within limits.
+            Some(_) | None => return Ok(set),
+        }
+    }
 }
 
 pub(super) async fn write<E: Environment>(

@@ -9,7 +9,7 @@ use kith_domain::id::{LinkToken, ProfileId, ProfileKey, StoreId};
 
 use crate::error::PortError;
 use crate::ports::{
-    CellRead, CellRows, CellWrite, Database, LinkRow, NodeRead, Select, Verdict, Verdicts,
+    CellRead, CellRows, CellWrite, Database, LinkRow, NodeRead, Pointer, Select, Verdict, Verdicts,
 };
 
 /// A set as seen from one profile: everybody below it, itself included, and what was selected from each one's cells.
@@ -17,6 +17,8 @@ use crate::ports::{
 pub(crate) struct Members {
     /// Every member with its rows. The order is the order of discovery: the profile itself first.
     pub(crate) rows: Vec<(ProfileId, CellRows)>,
+    /// The profile's own pointer: with one, it may be no root any more.
+    pub(crate) pointer: Option<Pointer>,
 }
 
 impl Members {
@@ -101,6 +103,9 @@ pub(crate) async fn collect_all<D: Database>(
                 if known[set].insert(*member) {
                     next_fetch.push((set, *member));
                 }
+            }
+            if profile == of[set] {
+                sets[set].pointer = node.pointer;
             }
             sets[set].rows.push((profile, rows));
         }
