@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::poll::until;
+
 /// What the proxy does with what passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -48,7 +50,11 @@ impl Proxy {
     /// # Errors
     /// When the address cannot be had.
     pub async fn start_on(listen: SocketAddr, upstream: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind(listen).await?;
+        // A proxy that was just dropped gives its address back a moment later.
+        let listener = until(Duration::from_secs(10), "the proxy's address", || async {
+            Ok(Some(TcpListener::bind(listen).await?))
+        })
+        .await?;
         let address = listener.local_addr()?;
         let (mode, watch) = watch::channel(Mode::Forward);
         let swallowed = Arc::new(AtomicU64::new(0));
