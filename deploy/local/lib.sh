@@ -107,8 +107,8 @@ print_env() { # the settings for Kith's binaries
         "KITH_CREDENTIALS=$KITH_LOCAL_DIR/credentials.toml"
 }
 
-write_credentials() { # the development account, for ingest-api, which never goes without a file
-    (umask 077 && write_file "$KITH_LOCAL_DIR/credentials.toml" <<END
+write_credentials() { # the development account, for ingest-api, which never goes without a file; kept if it is there
+    [[ -f $KITH_LOCAL_DIR/credentials.toml ]] || (umask 077 && write_file "$KITH_LOCAL_DIR/credentials.toml" <<END
 [[account]]
 sid = "AC00000000000000000000000000000000"
 auth_token = "development"

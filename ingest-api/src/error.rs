@@ -401,4 +401,4 @@ fn whole_seconds(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -165,6 +165,17 @@ mod tests {
         assert_eq!((&body["code"], &body["status"]), (&400.into(), &400.into()));
     }
 
+    #[test]
+    fn what_is_answered_instead_is_explained_like_everything_else() {
+        for (status, code) in [(400, 400), (408, 400), (431, 400), (500, 20500)] {
+            let answer = answer(StatusCode::from_u16(status).unwrap());
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(body["code"], code);
+            assert!(error::tests::is_explained(code, status), "{code} {status}");
+        }
+    }
+
     #[tokio::test]
     async fn a_reader_that_is_slow_gets_all_of_it() {
         let (mut client, server) = tokio::io::duplex(7);

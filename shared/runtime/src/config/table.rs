@@ -100,7 +100,7 @@ settings! {
     CQL_PASSWORD_FILE = "cql_password_file", Kind::SecretFile, None,
         "File with the user's password.";
     CQL_CA_FILE = "cql_ca_file", Kind::File, None,
-        "Certificates (PEM) to check the database's by. Given: TLS. By default none.";
+        "Certificates (PEM) to check the database's by, for TLS. Not built in yet: a process that is given it does not start.";
 
     KAFKA_BOOTSTRAP = "kafka_bootstrap", Kind::HostPorts, Some("127.0.0.1:9092"),
         "Brokers to start from.";
@@ -109,7 +109,7 @@ settings! {
     KAFKA_DEAD_LETTER_TOPIC = "kafka_dead_letter_topic", Kind::Text, None,
         "Topic for records that no retry can make good. By default the traits topic's name and '.dead'.";
     KAFKA_TOPIC_PARTITIONS = "kafka_topic_partitions", Kind::Count(1, 10_000), Some("24"),
-        "Partitions of the traits topic, when it is created.";
+        "Partitions of each topic, when it is created.";
     KAFKA_REPLICATION_FACTOR = "kafka_replication_factor", Kind::Count(1, 15), Some("3"),
         "Replicas of the topics, when they are created.";
     KAFKA_MIN_INSYNC_REPLICAS = "kafka_min_insync_replicas", Kind::Count(1, 15), None,

@@ -1,4 +1,4 @@
-//! Real processes: signals and exit codes, the operator's server, and traces to a collector.
+//! Real processes: signals and exit codes, the operator's server, and traces to a collector; and the page about them.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,5 +8,6 @@
 mod child;
 mod collector;
 mod lives;
+mod page;
 mod parent;
 mod traces;
