@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
 use kith_domain::store::StoreRecord;
+use kith_domain::time::Micros;
 use kith_embedded::{Embedded, EmbeddedLog, EmbeddedSource, Injection};
 use kith_kafka::{KafkaConfig, KafkaLog, KafkaSource};
 use kith_profiles::error::{PortError, PublishError};
@@ -367,6 +368,15 @@ impl Cells for WrongDatabase {
     async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
         self.inner.write(batches, durability).await
     }
+
+    async fn purge(
+        &self,
+        profiles: &[ProfileKey],
+        time: Micros,
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        self.inner.purge(profiles, time, durability).await
+    }
 }
 
 impl Listing for WrongDatabase {
@@ -457,6 +467,7 @@ async fn an_engine_that_acknowledges_before_durability_is_rejected() -> Result<(
     let database = run(database_cases(), forgetful).await;
     rejects(&database, "acknowledged_statements_survive_a_crash")?;
     rejects(&database, "acknowledged_cells_survive_a_crash")?;
+    rejects(&database, "acknowledged_purges_survive_a_crash")?;
     rejects(
         &run(log_cases(), forgetful).await,
         "acknowledged_records_survive_a_crash",

@@ -6,7 +6,7 @@ use metrics::counter;
 /// How a record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Its traits are in the database.
+    /// What it says is done in the database.
     Applied,
     /// It is invalid, and durable among the dead letters.
     DeadLettered,

@@ -1,7 +1,8 @@
-//! The consumer service of Kith: takes trait events from the log and merges them into profiles.
+//! The consumer service of Kith: takes events from the log, merges traits into profiles, and purges what is dead.
 //!
 //! It is a stateless applier (`trait-order.md` 4): order is in the stamps of the events, so they are applied in any order,
-//! in parallel, and any number of times. What must never happen here:
+//! in parallel, and any number of times. The time of a purge is of no matter to that: a dead profile never lives again.
+//! What must never happen here:
 //!
 //! - an offset that moves over a record whose traits, or whose dead letter, are not durable;
 //! - a record that is put aside because something was out of reach;
@@ -14,7 +15,7 @@
 
 use std::future::Future;
 
-use kith_profiles::ports::{Cells, Clock, DeadLetters, Identity, TraitSource};
+use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, TraitSource};
 
 mod account;
 mod backoff;
@@ -43,28 +44,37 @@ use pulse::OnPulse;
 
 /// A worker, put together and not yet running.
 #[derive(Debug)]
-pub struct Worker<S, D, L, C> {
+pub struct Worker<S, D, L, C, I> {
     source: S,
-    ports: Ports<D, L, C>,
+    ports: Ports<D, L, C, I>,
     settings: Settings,
     on_pulse: OnPulse,
 }
 
-impl<S, D, L, C> Worker<S, D, L, C>
+impl<S, D, L, C, I> Worker<S, D, L, C, I>
 where
     S: TraitSource,
-    D: Cells + Identity,
+    D: Database,
     L: DeadLetters,
     C: Clock,
+    I: Ids,
 {
     /// A worker over these ports.
-    pub fn new(source: S, database: D, dead_letters: L, clock: C, settings: Settings) -> Self {
+    pub fn new(
+        source: S,
+        database: D,
+        dead_letters: L,
+        clock: C,
+        ids: I,
+        settings: Settings,
+    ) -> Self {
         Self {
             source,
             ports: Ports {
                 database,
                 letters: dead_letters,
                 clock,
+                ids,
             },
             settings,
             on_pulse: OnPulse::default(),

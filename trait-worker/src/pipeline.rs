@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _, select_biased};
-use kith_profiles::ports::{Cells, Clock, DeadLetters, Identity, LogEvent, TraitSource};
+use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, LogEvent, TraitSource};
 use kith_runtime::metrics::names;
 use metrics::counter;
 use tracing::{info, warn};
@@ -46,22 +46,23 @@ use work::{Finished, Flight, Job};
 
 /// What the stages need of the world, beside the log.
 #[derive(Debug)]
-pub(crate) struct Ports<D, L, C> {
+pub(crate) struct Ports<D, L, C, I> {
     pub(crate) database: D,
     pub(crate) letters: L,
     pub(crate) clock: C,
+    pub(crate) ids: I,
 }
 
 /// All state of a worker.
-pub(crate) struct Pipeline<'a, S, D, L, C> {
+pub(crate) struct Pipeline<'a, S, D, L, C, I> {
     source: S,
-    ports: &'a Ports<D, L, C>,
+    ports: &'a Ports<D, L, C, I>,
     settings: &'a Settings,
     on_pulse: &'a OnPulse,
     intake: Intake,
     ledger: Ledger,
     budget: Budget,
-    /// Writes of profiles.
+    /// Writes and purges of profiles.
     writes: Lane<Job>,
     /// Dead letters.
     letters: Lane<Job>,
@@ -89,16 +90,17 @@ enum Turn {
     Event(Result<LogEvent, Otherwise>),
 }
 
-impl<'a, S, D, L, C> Pipeline<'a, S, D, L, C>
+impl<'a, S, D, L, C, I> Pipeline<'a, S, D, L, C, I>
 where
     S: TraitSource,
-    D: Cells + Identity,
+    D: Database,
     L: DeadLetters,
     C: Clock,
+    I: Ids,
 {
     pub(crate) fn new(
         source: S,
-        ports: &'a Ports<D, L, C>,
+        ports: &'a Ports<D, L, C, I>,
         settings: &'a Settings,
         on_pulse: &'a OnPulse,
     ) -> Self {

@@ -272,8 +272,15 @@ fn run_worker(
     settings.topic = log.topic().to_owned();
     let heart = health.heartbeat("worker", SILENCE_MAX);
     let source = log.consumer(GROUP);
-    let worker = Worker::new(source, engine.clone(), log, clock.clone(), settings)
-        .on_pulse(move |_| Heartbeat::beat(&heart));
+    let worker = Worker::new(
+        source,
+        engine.clone(),
+        log,
+        clock.clone(),
+        SystemIds,
+        settings,
+    )
+    .on_pulse(move |_| Heartbeat::beat(&heart));
     stage.component("worker", move |shutdown| async move {
         worker.run(shutdown.requested()).await?;
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
 use kith_domain::store::StoreRecord;
+use kith_domain::time::Micros;
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, Durability,
@@ -128,6 +129,16 @@ impl<D: Cells> Cells for WatchedDatabase<D> {
     async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
         self.writes().await?;
         self.inner.write(batches, durability).await
+    }
+
+    async fn purge(
+        &self,
+        profiles: &[ProfileKey],
+        time: Micros,
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        self.writes().await?;
+        self.inner.purge(profiles, time, durability).await
     }
 }
 

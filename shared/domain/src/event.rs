@@ -1,9 +1,12 @@
-//! The trait event: the traits of one request on their way through the log, and their versioned encoding
-//! (`trait-order.md` 4).
+//! Events: what goes through the log, and its versioned encoding.
 //!
-//! An event carries its stamp, and names the profile that the request resolved to; whoever applies it, however late or
-//! often, only copies. Its form is a contract between releases: `tests/data/trait-event-v1.json` shows it. A reader refuses
-//! what it does not know instead of dropping it, so a new member needs a new version, and readers go first.
+//! A trait event has the traits of one request (`trait-order.md` 4). It carries its stamp, and names the profile that the
+//! request resolved to; whoever applies it, however late or often, only copies. A purge event names the root of a dead set,
+//! of which nothing is to be left.
+//!
+//! Their form is a contract between releases: `tests/data/trait-event-v1.json` and `tests/data/purge-event-v1.json` show it.
+//! A reader refuses what it does not know instead of dropping it, so a new member needs a new version, a new kind needs
+//! readers that know it, and readers go first.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,12 +21,27 @@ use crate::time::Micros;
 use crate::traits::{CellBytes, TraitValue, TraitWrite};
 use crate::{body, object};
 
+mod purge;
+
+pub use purge::PurgeEvent;
+
 /// The version that is written, and the only one that is read.
 pub const VERSION: u64 = 1;
-/// The kind of event that this module is about.
+/// The kind of a [`TraitEvent`].
 pub const KIND: &str = "traits";
+/// The kind of a [`PurgeEvent`].
+pub const PURGE_KIND: &str = "purge";
 /// Traits of one event at most: those of the largest body.
 pub const TRAITS_MAX: usize = body::GROUPS_MAX * body::TRAITS_MAX;
+
+/// What a record of the log says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Traits to be written.
+    Traits(TraitEvent),
+    /// A dead set to be purged.
+    Purge(PurgeEvent),
+}
 
 /// Writes of one request to one profile, all under one stamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +73,7 @@ pub enum EventError {
     /// Of a version that this release does not know: a newer one wrote it.
     #[error("event of unknown version {0}")]
     UnknownVersion(u64),
-    /// Of this version, and about something else than traits.
+    /// Of this version, and of a kind that the reader does not know.
     #[error("event of unknown kind")]
     UnknownKind,
     /// The stamp is not after the epoch.
@@ -110,26 +128,15 @@ impl TraitEvent {
         serde_json::to_vec(&wire).unwrap_or_default()
     }
 
-    /// Reads an event. The cells have exactly the bytes that were encoded.
+    /// Reads an event of this kind. The cells have exactly the bytes that were encoded.
     ///
     /// # Errors
-    /// [`EventError`].
+    /// [`EventError`]; [`EventError::UnknownKind`] for an event of another kind, too.
     pub fn decode(bytes: &[u8]) -> Result<Self, EventError> {
-        if bytes.is_empty() {
-            return Err(EventError::Empty);
+        match Event::decode(bytes)? {
+            Event::Traits(event) => Ok(event),
+            Event::Purge(_) => Err(EventError::UnknownKind),
         }
-        let read = read(bytes).map_err(|_| unreadable(bytes))?;
-        let event = Self {
-            store: read.store,
-            profile: read.profile,
-            stamp: read.stamp,
-            request: read.request,
-            schema_version: read.schema,
-            traits: read.traits.0,
-        };
-        check_head(read.version, &read.kind)?;
-        event.check()?;
-        Ok(event)
     }
 
     fn check(&self) -> Result<(), EventError> {
@@ -154,26 +161,65 @@ impl TraitEvent {
     }
 }
 
-fn check_head(version: u64, kind: &str) -> Result<(), EventError> {
+impl Event {
+    /// Reads an event of any kind.
+    ///
+    /// # Errors
+    /// [`EventError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, EventError> {
+        if bytes.is_empty() {
+            return Err(EventError::Empty);
+        }
+        // Nearly all events are about traits: those are read once, and a head of its own is read only of what is left.
+        let Ok(read) = read::<Read<'_>>(bytes) else {
+            return match read_head(bytes)? {
+                Kind::Traits => Err(EventError::Malformed),
+                Kind::Purge => PurgeEvent::read(bytes).map(Self::Purge),
+            };
+        };
+        let Kind::Traits = check_head(read.version, &read.kind)? else {
+            return Err(EventError::Malformed);
+        };
+        let event = TraitEvent {
+            store: read.store,
+            profile: read.profile,
+            stamp: read.stamp,
+            request: read.request,
+            schema_version: read.schema,
+            traits: read.traits.0,
+        };
+        event.check()?;
+        Ok(Self::Traits(event))
+    }
+}
+
+/// The kinds of this version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Traits,
+    Purge,
+}
+
+fn check_head(version: u64, kind: &str) -> Result<Kind, EventError> {
     if version != VERSION {
         return Err(EventError::UnknownVersion(version));
     }
-    if kind != KIND {
-        return Err(EventError::UnknownKind);
+    match kind {
+        KIND => Ok(Kind::Traits),
+        PURGE_KIND => Ok(Kind::Purge),
+        _ => Err(EventError::UnknownKind),
     }
-    Ok(())
 }
 
-fn read(bytes: &[u8]) -> Result<Read<'_>, serde_json::Error> {
+fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = object::only(&mut json)?;
     json.end()?;
     Ok(read)
 }
 
-/// Why bytes do not have the form of this version: they may be of another, or of another kind. Read a second time only
-/// then, so that good events are read once.
-fn unreadable(bytes: &[u8]) -> EventError {
+/// The kind of an event that is not about traits of this version, or why it has none.
+fn read_head(bytes: &[u8]) -> Result<Kind, EventError> {
     #[derive(Deserialize)]
     struct Version {
         version: u64,
@@ -185,14 +231,12 @@ fn unreadable(bytes: &[u8]) -> EventError {
         kind: Cow<'a, str>,
     }
     if let Ok(head) = serde_json::from_slice::<Head<'_>>(bytes) {
-        return check_head(head.version, &head.kind)
-            .err()
-            .unwrap_or(EventError::Malformed);
+        return check_head(head.version, &head.kind);
     }
     // Another version need not have a kind.
     match serde_json::from_slice::<Version>(bytes) {
-        Ok(Version { version }) if version != VERSION => EventError::UnknownVersion(version),
-        _ => EventError::Malformed,
+        Ok(Version { version }) if version != VERSION => Err(EventError::UnknownVersion(version)),
+        _ => Err(EventError::Malformed),
     }
 }
 

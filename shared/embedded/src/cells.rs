@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use kith_domain::id::{ProfileId, ProfileKey, StoreId};
+use kith_domain::time::Micros;
 use kith_domain::traits::{CellBytes, TraitCell};
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
@@ -17,7 +18,8 @@ use crate::group::Group;
 use crate::layout::key::{CellKind, CellName};
 use crate::layout::row::{IdentCell, LinkCell, Row, TimeCell, ValueCell};
 use crate::layout::{CorruptRow, Space, key};
-use crate::merge;
+use crate::merge::{self, Outlive};
+use crate::staged::Staged;
 use crate::telemetry::statement;
 
 impl Cells for Embedded {
@@ -49,6 +51,31 @@ impl Cells for Embedded {
                 .await
                 .map_err(|error| error.port("write cells"))?
                 .map_err(|error| error.port("write cells"))
+            })
+            .await
+    }
+
+    async fn purge(
+        &self,
+        profiles: &[ProfileKey],
+        time: Micros,
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        if profiles.is_empty() {
+            return Ok(());
+        }
+        let bytes = 128 * profiles.len();
+        let profiles = profiles.to_vec();
+        statement!("purge", "cells")
+            .wait(async {
+                self.submit(durability, bytes, move |group| {
+                    profiles
+                        .iter()
+                        .try_for_each(|at| purge(&mut group.staged, at, time))
+                })
+                .await
+                .map_err(|error| error.port("purge cells"))?
+                .map_err(|error| error.port("purge cells"))
             })
             .await
     }
@@ -169,7 +196,7 @@ fn take(rows: &mut CellRows, name: &[u8], value: &[u8]) -> Result<(), CorruptRow
             }
         }
         CellName::Link(child, token) => {
-            let settled = LinkCell::decode(value)?.settled;
+            let settled = LinkCell::decode(value)?.settled.is_some();
             let row = LinkRow {
                 child,
                 token,
@@ -188,6 +215,8 @@ fn take(rows: &mut CellRows, name: &[u8], value: &[u8]) -> Result<(), CorruptRow
                 time,
             });
         }
+        // No selection names it.
+        CellName::Purged => {}
     }
     Ok(())
 }
@@ -217,6 +246,10 @@ impl WriteError {
 fn write_batch(group: &mut Group<'_>, batch: CellBatch) -> Result<(), WriteError> {
     let CellBatch { at, time, writes } = batch;
     let rows = &mut group.staged;
+    // The whole batch has one time: it comes after a removal of the partition, or it leaves nothing.
+    if purged(rows, &at)?.is_some_and(|TimeCell(purged)| purged >= time) {
+        return Ok(());
+    }
     for write in writes {
         let space = Space::Cells;
         match write {
@@ -262,6 +295,41 @@ fn write_batch(group: &mut Group<'_>, batch: CellBatch) -> Result<(), WriteError
         }
     }
     Ok(())
+}
+
+fn purged(rows: &Staged<'_>, at: &ProfileKey) -> Result<Option<TimeCell>, ReadError> {
+    rows.row(Space::Cells, &key::cells_of(at, CellKind::Purged))
+}
+
+/// Stages the removal of a partition: its rows go, and a row that names the time keeps late ones away. That row stays for
+/// ever; ids never come back, so it is all that is left of a profile.
+fn purge(rows: &mut Staged<'_>, at: &ProfileKey, time: Micros) -> Result<(), ReadError> {
+    for (name, value) in rows.prefix(Space::Cells, &key::cell_partition(at))? {
+        let left = outlive(&name, &value, time).map_err(ReadError::row(Space::Cells))?;
+        match left {
+            Some(left) => rows.put(Space::Cells, name, left),
+            None => rows.remove(Space::Cells, name),
+        }
+    }
+    let row = merge::time(purged(rows, at)?, time);
+    let name = key::cells_of(at, CellKind::Purged);
+    rows.put_row(Space::Cells, name, &row);
+    Ok(())
+}
+
+/// What is left of a row.
+fn outlive(name: &[u8], value: &[u8], purged: Micros) -> Result<Option<Vec<u8>>, CorruptRow> {
+    fn left<R: Row + Outlive>(value: &[u8], purged: Micros) -> Result<Option<Vec<u8>>, CorruptRow> {
+        Ok(R::decode(value)?.outlive(purged).map(|row| row.encode()))
+    }
+    match key::cell(name)? {
+        CellName::Clock | CellName::Member(_) => left::<TimeCell>(value, purged),
+        CellName::Root | CellName::Trait(_) => left::<ValueCell>(value, purged),
+        CellName::Ident(..) => left::<IdentCell>(value, purged),
+        CellName::Link(..) => left::<LinkCell>(value, purged),
+        // Written anew by whoever asks.
+        CellName::Purged => Ok(Some(value.to_vec())),
+    }
 }
 
 /// What a write holds on to while it waits, roughly.

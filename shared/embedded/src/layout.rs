@@ -11,9 +11,10 @@
 //! cells     store 16, profile 16, 0                                  clock: time
 //!           store 16, profile 16, 1                                  root: time, ancestor 16
 //!           store 16, profile 16, 2, len 2, type, len 2, value, claim 16   identifier
-//!           store 16, profile 16, 3, child 16, token 16              link: time, settled
+//!           store 16, profile 16, 3, child 16, token 16              link: time, when settled
 //!           store 16, profile 16, 4, member 16                       member: time
 //!           store 16, profile 16, 5, definition 16                   trait: time, bytes
+//!           store 16, profile 16, 6                                  purged: nothing at or before this time is kept
 //! listing   store 16, profile 16                                     nothing
 //! control   0, store 16                                              the store's record as JSON
 //!           1, len 1, account, store 16                              nothing
@@ -32,6 +33,9 @@ pub(crate) mod read;
 pub(crate) mod row;
 
 /// The layout this code writes, and the newest that it reads. Version 1 is the first.
+///
+/// Rows of a new kind, and a new form of a row beside one that is still read, leave it as it is: a database without them
+/// opens as before.
 pub(crate) const VERSION: u32 = 1;
 
 /// The stored bytes are not what this code could have written.

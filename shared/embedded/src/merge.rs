@@ -24,9 +24,10 @@ pub(crate) fn value(before: Option<ValueCell>, at: Micros, value: Vec<u8>) -> Va
 
 /// A link row: `settled` is only ever written true.
 pub(crate) fn link(before: Option<LinkCell>, at: Micros, settled: bool) -> LinkCell {
+    let settled = settled.then_some(at);
     before.map_or(LinkCell { time: at, settled }, |before| LinkCell {
         time: before.time.max(at),
-        settled: before.settled || settled,
+        settled: before.settled.max(settled),
     })
 }
 
@@ -59,6 +60,44 @@ pub(crate) fn forget(before: Option<IdentCell>, at: Micros) -> IdentCell {
         removed,
         added: row.added.filter(|(time, _)| survives(time)),
         settled: row.settled.filter(survives),
+    }
+}
+
+/// What a removal of the whole partition leaves of a row: what was written after it, as if nothing else ever had been.
+pub(crate) trait Outlive: Sized {
+    /// The row without what was written at or before `purged`.
+    fn outlive(self, purged: Micros) -> Option<Self>;
+}
+
+impl Outlive for TimeCell {
+    fn outlive(self, purged: Micros) -> Option<Self> {
+        (self.0 > purged).then_some(self)
+    }
+}
+
+impl Outlive for ValueCell {
+    fn outlive(self, purged: Micros) -> Option<Self> {
+        (self.time > purged).then_some(self)
+    }
+}
+
+impl Outlive for LinkCell {
+    fn outlive(self, purged: Micros) -> Option<Self> {
+        (self.time > purged).then_some(Self {
+            settled: self.settled.filter(|time| *time > purged),
+            ..self
+        })
+    }
+}
+
+impl Outlive for IdentCell {
+    fn outlive(self, purged: Micros) -> Option<Self> {
+        let left = Self {
+            removed: self.removed.filter(|time| *time > purged),
+            added: self.added.filter(|(time, _)| *time > purged),
+            settled: self.settled.filter(|time| *time > purged),
+        };
+        (left != Self::default()).then_some(left)
     }
 }
 
@@ -158,6 +197,37 @@ mod tests {
             let backwards: Vec<_> = writes.iter().rev().cloned().collect();
             prop_assert_eq!(&fold(&writes), &newest);
             prop_assert_eq!(fold(&backwards), newest);
+        }
+
+        #[test]
+        fn a_removal_of_the_partition_leaves_what_was_written_after_it(
+            writes in any_writes(),
+            others in proptest::collection::vec((0i64..5, any::<bool>()), 0..6),
+            purged in 0i64..5,
+        ) {
+            let later: Vec<_> = writes
+                .iter()
+                .filter(|write| match write {
+                    Write::Ident(time, ..) | Write::Forget(time) => *time > purged,
+                })
+                .copied()
+                .collect();
+            let left = apply(&writes).outlive(at(purged)).unwrap_or_default();
+            prop_assert_eq!(left, apply(&later));
+
+            let later: Vec<_> = others.iter().filter(|(time, _)| *time > purged).copied().collect();
+            let links = |writes: &[(i64, bool)]| {
+                writes.iter().fold(None, |row, (time, settled)| Some(link(row, at(*time), *settled)))
+            };
+            prop_assert_eq!(links(&others).and_then(|row| row.outlive(at(purged))), links(&later));
+            let clocks = |writes: &[(i64, bool)]| {
+                writes.iter().fold(None, |row, (moment, _)| Some(time(row, at(*moment))))
+            };
+            prop_assert_eq!(clocks(&others).and_then(|row| row.outlive(at(purged))), clocks(&later));
+            let values = |writes: &[(i64, bool)]| {
+                writes.iter().fold(None, |row, (time, byte)| Some(value(row, at(*time), vec![u8::from(*byte)])))
+            };
+            prop_assert_eq!(values(&others).and_then(|row| row.outlive(at(purged))), values(&later));
         }
 
         #[test]

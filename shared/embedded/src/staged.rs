@@ -43,6 +43,29 @@ impl<'a> Staged<'a> {
             .map_err(ReadError::row(space))
     }
 
+    /// The rows of a prefix as they are after the writes so far, in order.
+    pub(crate) fn prefix(
+        &self,
+        space: Space,
+        prefix: &[u8],
+    ) -> Result<BTreeMap<Vec<u8>, Slice>, ReadError> {
+        // The leader asks, between two commits, and the last one is published: nothing newer is there.
+        let mut rows = self
+            .store
+            .view()
+            .prefix(space, prefix)
+            .map(|row| row.map(|(key, value)| (key.to_vec(), value)))
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        let staged = self.writes[space.index()].range(prefix.to_vec()..);
+        for (key, value) in staged.take_while(|(key, _)| key.starts_with(prefix)) {
+            match value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
+                None => rows.remove(key),
+            };
+        }
+        Ok(rows)
+    }
+
     /// Writes a row.
     pub(crate) fn put(&mut self, space: Space, key: Vec<u8>, value: impl Into<Slice>) {
         self.writes[space.index()].insert(key, Some(value.into()));

@@ -20,6 +20,7 @@ mod flights;
 pub mod lookup;
 pub mod ports;
 mod protocol;
+pub mod purge;
 pub mod read;
 
 use catalog::Catalog;

@@ -370,6 +370,22 @@ pub trait Cells: Send + Sync {
         batches: &[CellBatch],
         durability: Durability,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Removes whole partitions: every row of these profiles that was written at or before `time`, each partition
+    /// atomically, in any order and at once. Returns when all are acknowledged.
+    ///
+    /// A write with a time at or before it that comes later leaves nothing, one with a later time shows. Of two removals the
+    /// later time counts. An engine may forget a removal once it is older than its own grace for late writes (CQL:
+    /// `gc_grace_seconds`), so whoever writes late looks again.
+    ///
+    /// # Errors
+    /// [`PortError`]: any subset may have been or may yet be removed; removing all of them again is safe.
+    fn purge(
+        &self,
+        profiles: &[ProfileKey],
+        time: Micros,
+        durability: Durability,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 // ----------------------------------------------------------------------------------------------------------------- listing

@@ -33,6 +33,21 @@ impl Cells for Cql {
         let written = join_all(batches.iter().map(|batch| self.write_one(batch))).await;
         written.into_iter().collect()
     }
+
+    async fn purge(
+        &self,
+        profiles: &[ProfileKey],
+        time: Micros,
+        _: Durability,
+    ) -> Result<(), PortError> {
+        let purges = profiles.iter().map(|at| async move {
+            let (store, profile) = partition(*at);
+            let values = (time.as_micros(), store, profile);
+            self.send(&self.0.statements.cells_purge, values).await
+        });
+        let purged = join_all(purges).await;
+        purged.into_iter().try_for_each(|sent| sent.map(drop))
+    }
 }
 
 impl Cql {

@@ -78,7 +78,9 @@ impl Cql {
             });
         }
         let profiles = profiles(config);
-        let statements = Statements::prepare(&session, &config.keyspace, &profiles).await?;
+        // On the heap: one future a statement, each of a size of its own, would make that of every caller a large one.
+        let preparing = Statements::prepare(&session, &config.keyspace, &profiles);
+        let statements = Box::pin(preparing).await?;
         let telemetry = Telemetry {
             system: config.dialect.system_name(),
             namespace: config.keyspace.as_str().into(),

@@ -141,6 +141,9 @@ statements! {
     cells_forget: Plain "forget" "DELETE" "cells"
         "DELETE FROM {keyspace}.cells USING TIMESTAMP ? \
          WHERE store = ? AND profile = ? AND kind = ? AND k1 = ? AND k2 = ? AND k3 = ?";
+    /// The whole partition. Its tombstone covers what is written at or before its time, also what comes later.
+    cells_purge: Plain "purge" "DELETE" "cells"
+        "DELETE FROM {keyspace}.cells USING TIMESTAMP ? WHERE store = ? AND profile = ?";
 
     // -------------------------------------------------------------------------------------------------------- listing
 

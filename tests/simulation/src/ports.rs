@@ -195,6 +195,16 @@ impl Cells for Port {
         let call = self.call(batches.iter().cloned().map(Statement::WriteCells));
         answers!(call, "cells", Reply::Done => ()).map(drop)
     }
+
+    async fn purge(
+        &self,
+        profiles: &[ProfileKey],
+        time: Micros,
+        _: Durability,
+    ) -> Result<(), PortError> {
+        let call = self.call(profiles.iter().map(|at| Statement::Purge(*at, time)));
+        answers!(call, "cells", Reply::Done => ()).map(drop)
+    }
 }
 
 impl Listing for Port {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 
-use kith_domain::event::TraitEvent;
+use kith_domain::event::{Event, PurgeEvent, TraitEvent};
 use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, RequestId, StoreId};
 use kith_domain::identifier::ClaimKey;
 use kith_domain::store::StoreRecord;
@@ -29,6 +29,8 @@ pub enum Statement {
     ReadCells(CellRead),
     /// A plain batch.
     WriteCells(CellBatch),
+    /// The removal of a partition of cells.
+    Purge(ProfileKey, Micros),
     /// A row of the listing.
     List(ProfileKey),
     /// A page of the listing.
@@ -39,6 +41,27 @@ pub enum Statement {
     Publish(NewRecord),
     /// A pause.
     Sleep,
+}
+
+impl Statement {
+    /// Whether it changes something: it may then stay without an answer, and be applied late or never.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::Attempt(_)
+            | Self::WriteCells(_)
+            | Self::Purge(..)
+            | Self::List(_)
+            | Self::Publish(_) => true,
+            Self::ReadClaim(_)
+            | Self::ReadNode(_)
+            | Self::ReadStatics(_)
+            | Self::ReadCells(_)
+            | Self::Page(..)
+            | Self::ReadStore(_)
+            | Self::Sleep => false,
+        }
+    }
 }
 
 /// The answer to a statement.
@@ -97,6 +120,10 @@ pub struct World {
     claims: BTreeMap<ClaimKey, Claim>,
     nodes: BTreeMap<ProfileKey, Node>,
     cells: BTreeMap<ProfileKey, CellRows>,
+    /// What was written to each partition: what a removal leaves of its rows is made from it.
+    written: BTreeMap<ProfileKey, Vec<CellBatch>>,
+    /// Removals of partitions, as long as they are remembered.
+    purged: BTreeMap<ProfileKey, Micros>,
     forgotten: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
     ident_times: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
     listing: BTreeSet<ProfileKey>,
@@ -104,8 +131,10 @@ pub struct World {
     pub broken: Option<Broken>,
     /// Stores by id.
     pub stores: BTreeMap<StoreId, StoreRecord>,
-    /// Every event that reached the log.
+    /// Every trait event that reached the log.
     pub log: Vec<TraitEvent>,
+    /// Every purge event that reached the log.
+    pub purges: Vec<PurgeEvent>,
     /// The stamp of every request whose event reached the log.
     pub stamps: BTreeMap<RequestId, Micros>,
     /// Records that reached the log and are no events.
@@ -154,14 +183,7 @@ impl World {
         let Some(entry) = self.flights.get_mut(&flight) else {
             return;
         };
-        let writes = matches!(
-            entry.statement,
-            Statement::Attempt(_)
-                | Statement::WriteCells(_)
-                | Statement::List(_)
-                | Statement::Publish(_)
-        );
-        if writes && entry.reply.is_none() {
+        if entry.statement.is_write() && entry.reply.is_none() {
             entry.is_orphan = true;
             entry.waker = None;
         } else {
@@ -271,6 +293,10 @@ impl World {
                 self.write_cells(batch);
                 Reply::Done
             }
+            Statement::Purge(at, time) => {
+                self.purge(*at, *time);
+                Reply::Done
+            }
             Statement::List(at) => {
                 self.listing.insert(*at);
                 Reply::Done
@@ -280,11 +306,12 @@ impl World {
             }
             Statement::ReadStore(store) => Reply::Store(Box::new(self.stores.get(store).cloned())),
             Statement::Publish(record) => {
-                match TraitEvent::decode(&record.payload) {
-                    Ok(event) => {
+                match Event::decode(&record.payload) {
+                    Ok(Event::Traits(event)) => {
                         self.stamps.insert(event.request, event.stamp);
                         self.log.push(event);
                     }
+                    Ok(Event::Purge(event)) => self.purges.push(event),
                     Err(_) => self.poison += 1,
                 }
                 Reply::Done
@@ -513,6 +540,41 @@ impl World {
     }
 
     fn write_cells(&mut self, batch: &CellBatch) {
+        if self
+            .purged
+            .get(&batch.at)
+            .is_some_and(|time| *time >= batch.time)
+        {
+            return;
+        }
+        self.written
+            .entry(batch.at)
+            .or_default()
+            .push(batch.clone());
+        self.write_rows(batch);
+    }
+
+    /// What was written at or before the time goes, and stays away for as long as the removal is remembered.
+    fn purge(&mut self, at: ProfileKey, time: Micros) {
+        let purged = self.purged.entry(at).or_insert(time);
+        *purged = (*purged).max(time);
+        self.cells.remove(&at);
+        self.forgotten.retain(|(profile, _), _| *profile != at);
+        self.ident_times.retain(|(profile, _), _| *profile != at);
+        let mut left = self.written.remove(&at).unwrap_or_default();
+        left.retain(|batch| batch.time > time);
+        for batch in &left {
+            self.write_rows(batch);
+        }
+        self.written.insert(at, left);
+    }
+
+    /// Forgets every removal of a partition, as a database does when its grace for late writes is over.
+    pub fn forget_purges(&mut self) {
+        self.purged.clear();
+    }
+
+    fn write_rows(&mut self, batch: &CellBatch) {
         let rows = self.cells.entry(batch.at).or_default();
         for write in &batch.writes {
             match write {

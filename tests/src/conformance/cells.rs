@@ -510,3 +510,214 @@ pub(super) async fn earlier_writes_are_durable_with_a_durable_one(
     }
     Ok(())
 }
+
+/// A write of every kind.
+fn one_of_each() -> Vec<CellWrite> {
+    vec![
+        CellWrite::Clock,
+        CellWrite::Ident(ident("a", true)),
+        CellWrite::Link(LinkRow {
+            child: profile(),
+            token: token(),
+            settled: true,
+        }),
+        CellWrite::Member(profile()),
+        CellWrite::Root(profile()),
+        set(definition(), "v"),
+    ]
+}
+
+async fn purge(cells: &impl Cells, profiles: &[ProfileKey], micros: i64) -> Result<()> {
+    let time = super::at(micros);
+    Ok(cells.purge(profiles, time, Durability::Ordered).await?)
+}
+
+pub(super) async fn a_purge_leaves_nothing_of_its_partitions(
+    f: &mut impl DatabaseFixture,
+) -> Result<()> {
+    let (cells, one) = (f.database(), key());
+    let two = ProfileKey {
+        profile: profile(),
+        ..one
+    };
+    let others = [
+        ProfileKey {
+            store: super::store(),
+            ..one
+        },
+        ProfileKey {
+            profile: profile(),
+            ..one
+        },
+    ];
+    for at in [one, two, others[0], others[1]] {
+        for time in [3, 7] {
+            write(&cells, at, time, one_of_each()).await?;
+        }
+    }
+    let kept = [
+        read(&cells, others[0], everything()).await?,
+        read(&cells, others[1], everything()).await?,
+    ];
+    ensure!(kept[0].clock.is_some() && kept[0].traits.len() == 2);
+    purge(&cells, &[], 9).await?;
+    // Repeating it changes nothing, and so does purging what has never been written.
+    for _ in 0..2 {
+        purge(&cells, &[one, two, key()], 7).await?;
+        for at in [one, two] {
+            ensure!(read(&cells, at, everything()).await? == CellRows::default());
+        }
+        for (other, kept) in others.into_iter().zip(&kept) {
+            ensure!(read(&cells, other, everything()).await? == *kept);
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_late_write_of_any_kind_stays_purged(
+    f: &mut impl DatabaseFixture,
+) -> Result<()> {
+    let (cells, at) = (f.database(), key());
+    let before = one_of_each();
+    write(&cells, at, 2, before.clone()).await?;
+    purge(&cells, &[at], 10).await?;
+    // What was there again, and what never was; earlier, and at the very time.
+    for late in [before, one_of_each()] {
+        for time in [1, 9, 10] {
+            for write_of in &late {
+                write(&cells, at, time, vec![write_of.clone()]).await?;
+                let rows = read(&cells, at, everything()).await?;
+                ensure!(
+                    rows == CellRows::default(),
+                    "{write_of:?} at {time} gave {rows:?}"
+                );
+            }
+            write(&cells, at, time, late.clone()).await?;
+        }
+    }
+    let rows = read(&cells, at, everything()).await?;
+    ensure!(rows == CellRows::default(), "{rows:?}");
+    // A removed row leaves nothing, either.
+    let gone = ident("gone", false);
+    let forget = CellWrite::ForgetIdent(gone.id_type.clone(), gone.value.clone(), gone.claim);
+    write(&cells, at, 9, vec![forget]).await?;
+    write(&cells, at, 11, vec![CellWrite::Ident(gone.clone())]).await?;
+    ensure!(read(&cells, at, everything()).await?.idents == [gone]);
+    Ok(())
+}
+
+pub(super) async fn what_is_newer_than_a_purge_stays(f: &mut impl DatabaseFixture) -> Result<()> {
+    let cells = f.database();
+    let writes = one_of_each();
+    let alone = key();
+    write(&cells, alone, 11, writes.clone()).await?;
+    let whole = read(&cells, alone, everything()).await?;
+    ensure!(whole.clock.is_some() && whole.root.is_some() && whole.links.len() == 1);
+    ensure!(whole.idents.len() == 1 && whole.members.len() == 1 && whole.traits.len() == 1);
+    // Written before the purge or after it, over what it removes or not.
+    for order in [
+        "purge, write",
+        "write, purge",
+        "old, purge, write",
+        "old, write, purge",
+    ] {
+        let at = key();
+        for step in order.split(", ") {
+            match step {
+                "purge" => purge(&cells, &[at], 10).await?,
+                "old" => write(&cells, at, 4, writes.clone()).await?,
+                _ => write(&cells, at, 11, writes.clone()).await?,
+            }
+        }
+        let rows = read(&cells, at, everything()).await?;
+        ensure!(rows == whole, "{order} gave {rows:?}");
+    }
+    // A mark that was purged does not come back with its row.
+    for order in [["purge", "write"], ["write", "purge"]] {
+        let (at, row) = (key(), ident("a", true));
+        let link = LinkRow {
+            child: profile(),
+            token: token(),
+            settled: true,
+        };
+        write(
+            &cells,
+            at,
+            4,
+            vec![CellWrite::Ident(row.clone()), CellWrite::Link(link)],
+        )
+        .await?;
+        let unmarked = IdentRow {
+            settled: false,
+            ..row
+        };
+        let open = LinkRow {
+            settled: false,
+            ..link
+        };
+        for step in order {
+            if step == "purge" {
+                purge(&cells, &[at], 10).await?;
+            } else {
+                let writes = vec![CellWrite::Ident(unmarked.clone()), CellWrite::Link(open)];
+                write(&cells, at, 11, writes).await?;
+            }
+        }
+        let rows = read(&cells, at, everything()).await?;
+        ensure!(
+            rows.idents == [unmarked] && rows.links == [open],
+            "{order:?} gave {rows:?}"
+        );
+    }
+    Ok(())
+}
+
+pub(super) async fn of_two_purges_the_later_time_counts(
+    f: &mut impl DatabaseFixture,
+) -> Result<()> {
+    let cells = f.database();
+    for order in [[5, 10], [10, 5]] {
+        let at = key();
+        for time in order {
+            purge(&cells, &[at], time).await?;
+        }
+        write(&cells, at, 8, one_of_each()).await?;
+        ensure!(
+            read(&cells, at, everything()).await? == CellRows::default(),
+            "{order:?}"
+        );
+        write(&cells, at, 11, vec![CellWrite::Clock]).await?;
+        let clock = read(&cells, at, vec![Select::Clock]).await?.clock;
+        ensure!(clock == Some(super::at(11)), "{order:?}");
+    }
+    Ok(())
+}
+
+pub(super) async fn acknowledged_purges_survive_a_crash(
+    f: &mut impl DatabaseFixture,
+) -> Result<()> {
+    let keys: Vec<ProfileKey> = (0..20).map(|_| key()).collect();
+    let cells = f.database();
+    for at in &keys {
+        write(&cells, *at, 3, one_of_each()).await?;
+    }
+    let time = super::at(10);
+    cells.purge(&keys, time, Durability::Durable).await?;
+    drop(cells);
+    f.crash().await?;
+    let cells = f.database();
+    for at in keys {
+        ensure!(
+            read(&cells, at, everything()).await? == CellRows::default(),
+            "came back"
+        );
+        write(&cells, at, 9, one_of_each()).await?;
+        ensure!(
+            read(&cells, at, everything()).await? == CellRows::default(),
+            "a late write after the crash"
+        );
+        write(&cells, at, 11, vec![CellWrite::Clock]).await?;
+        ensure!(read(&cells, at, vec![Select::Clock]).await?.clock.is_some());
+    }
+    Ok(())
+}

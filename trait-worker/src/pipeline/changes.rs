@@ -3,10 +3,10 @@
 use std::pin::pin;
 
 use futures_util::{FutureExt as _, StreamExt as _, select_biased};
-use kith_domain::event::EventError;
+use kith_domain::event::{Event, EventError};
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
-    Cells, Clock, DeadLetters, Identity, LogEvent, LogRecord, Partition, TraitSource,
+    Clock, Database, DeadLetters, Ids, LogEvent, LogRecord, Partition, TraitSource,
 };
 use tracing::{info, warn};
 
@@ -18,15 +18,17 @@ use crate::ledger::{Dropped, Position};
 use crate::stages::apply::apply;
 use crate::stages::dead_letter::Letter;
 use crate::stages::decode::{Decoded, bytes_of, decode};
+use crate::stages::purge::SetPurge;
 use crate::stages::{Otherwise, poll};
 use crate::trace::Trace;
 
-impl<S, D, L, C> Pipeline<'_, S, D, L, C>
+impl<S, D, L, C, I> Pipeline<'_, S, D, L, C, I>
 where
     S: TraitSource,
-    D: Cells + Identity,
+    D: Database,
     L: DeadLetters,
     C: Clock,
+    I: Ids,
 {
     pub(super) fn on_event(
         &mut self,
@@ -80,7 +82,16 @@ where
             self.budget.charge(bytes);
             let trace = Trace::of(&record, self.settings);
             match decode(&record) {
-                Ok(event) => {
+                Ok(Event::Purge(event)) => {
+                    self.invalid.observe(false);
+                    self.writes.push(Job::purge(SetPurge {
+                        event,
+                        position,
+                        bytes,
+                        trace,
+                    }));
+                }
+                Ok(Event::Traits(event)) => {
                     self.invalid.observe(false);
                     decoded.push(Decoded {
                         position,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use kith_profiles::ports::{Cells, Clock, DeadLetters, Identity, TraitSource};
+use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, TraitSource};
 use kith_runtime::metrics::names;
 use metrics::counter;
 use tracing::{info, warn};
@@ -19,6 +19,7 @@ use crate::stages::Otherwise;
 use crate::stages::apply::ProfileWrite;
 use crate::stages::dead_letter::{self, Letter, bury};
 use crate::stages::persist::{self, persist};
+use crate::stages::purge::{self, SetPurge, purge};
 use crate::trace::Trace;
 
 /// A piece of work under way.
@@ -34,6 +35,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 enum Work {
     Write(Box<ProfileWrite>),
+    Purge(Box<SetPurge>),
     Bury(Box<Letter>),
 }
 
@@ -52,6 +54,13 @@ impl Job {
         }
     }
 
+    pub(super) fn purge(purge: SetPurge) -> Self {
+        Self {
+            work: Work::Purge(Box::new(purge)),
+            failures: 0,
+        }
+    }
+
     pub(super) fn bury(letter: Letter) -> Self {
         Self {
             work: Work::Bury(Box::new(letter)),
@@ -63,6 +72,7 @@ impl Job {
     pub(super) fn positions(&self) -> &[Position] {
         match &self.work {
             Work::Write(write) => &write.positions,
+            Work::Purge(purge) => std::slice::from_ref(&purge.position),
             Work::Bury(letter) => std::slice::from_ref(&letter.position),
         }
     }
@@ -70,6 +80,7 @@ impl Job {
     pub(super) fn bytes(&self) -> usize {
         match &self.work {
             Work::Write(write) => write.bytes,
+            Work::Purge(purge) => purge.bytes,
             Work::Bury(letter) => letter.bytes,
         }
     }
@@ -81,6 +92,7 @@ impl Job {
     fn stage(&self) -> &'static str {
         match &self.work {
             Work::Write(_) => persist::STAGE,
+            Work::Purge(_) => purge::STAGE,
             Work::Bury(_) => dead_letter::STAGE,
         }
     }
@@ -88,6 +100,7 @@ impl Job {
     fn trace(&self) -> &Trace {
         match &self.work {
             Work::Write(write) => &write.trace,
+            Work::Purge(purge) => &purge.trace,
             Work::Bury(letter) => &letter.trace,
         }
     }
@@ -102,23 +115,37 @@ impl Job {
 }
 
 /// One try, after a wait.
-fn fly<'a, D, L, C>(
-    ports: &'a Ports<D, L, C>,
+fn fly<'a, D, L, C, I>(
+    ports: &'a Ports<D, L, C, I>,
     topic: &'a str,
     wait: Duration,
     job: Job,
 ) -> Flight<'a>
 where
-    D: Cells + Identity,
+    D: Database,
     L: DeadLetters,
     C: Clock,
+    I: Ids,
 {
     async move {
         if !wait.is_zero() {
             ports.clock.sleep(wait).await;
         }
         let result = match &job.work {
-            Work::Write(write) => write.trace.around(persist(&ports.database, write)).await,
+            Work::Write(write) => {
+                let written = persist(&ports.database, &ports.clock, write);
+                write.trace.around(written).await
+            }
+            Work::Purge(set) => {
+                let Ports {
+                    database,
+                    clock,
+                    ids,
+                    ..
+                } = ports;
+                let purged = purge(database, clock, ids, set.event);
+                set.trace.around(purged).await
+            }
             Work::Bury(letter) => {
                 let buried = bury(&ports.letters, topic, letter);
                 letter.trace.around(buried).await
@@ -129,12 +156,13 @@ where
     .boxed()
 }
 
-impl<'a, S, D, L, C> Pipeline<'a, S, D, L, C>
+impl<'a, S, D, L, C, I> Pipeline<'a, S, D, L, C, I>
 where
     S: TraitSource,
-    D: Cells + Identity,
+    D: Database,
     L: DeadLetters,
     C: Clock,
+    I: Ids,
 {
     /// Starts whatever waits and has a place.
     pub(super) fn start_work(&mut self) {
@@ -163,7 +191,7 @@ where
 
     fn done(&mut self, job: Job) -> Result<(), WorkerError> {
         let outcome = match &job.work {
-            Work::Write(_) => Outcome::Applied,
+            Work::Write(_) | Work::Purge(_) => Outcome::Applied,
             Work::Bury(letter) => {
                 let reason = letter.error.reason();
                 counter!(names::DEAD_LETTERS, "reason" => reason).increment(1);
@@ -227,7 +255,7 @@ where
 
     fn lane(&mut self, job: &Job) -> &mut Lane<Job> {
         match &job.work {
-            Work::Write(_) => &mut self.writes,
+            Work::Write(_) | Work::Purge(_) => &mut self.writes,
             Work::Bury(_) => &mut self.letters,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kith_kafka::{KafkaConfig, KafkaLog, KafkaSource};
 use kith_runtime::admin::AdminServer;
-use kith_runtime::clock::SystemClock;
+use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::config::{ConfigError, Settings, table};
 use kith_runtime::health::{Condition, Health, Heartbeat};
 use kith_runtime::lifecycle::{ComponentError, Exit, Lifecycle, Shutdown};
@@ -65,7 +65,15 @@ async fn work(
     } = engines;
     let clock = SystemClock::new();
     let heart = health.heartbeat("worker", SILENCE_MAX);
-    let running = Worker::new(source, database.clone(), log.clone(), clock.clone(), worker)
+    let worker = Worker::new(
+        source,
+        database.clone(),
+        log.clone(),
+        clock.clone(),
+        SystemIds,
+        worker,
+    );
+    let running = worker
         .on_pulse(move |_| Heartbeat::beat(&heart))
         .run(shutdown.requested());
     tokio::select! {

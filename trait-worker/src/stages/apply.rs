@@ -15,6 +15,8 @@ use crate::trace::Trace;
 /// What the records of one poll say of one profile.
 #[derive(Debug)]
 pub(crate) struct ProfileWrite {
+    /// Which profile.
+    pub(crate) at: ProfileKey,
     /// All of one profile.
     pub(crate) batches: Vec<CellBatch>,
     /// The records that are done when this is written.
@@ -41,10 +43,13 @@ pub(crate) fn apply(decoded: Vec<Decoded>) -> Vec<ProfileWrite> {
         };
         profiles.entry(at).or_default().push(one);
     }
-    profiles.into_values().filter_map(write_of).collect()
+    profiles
+        .into_iter()
+        .filter_map(|(at, decoded)| write_of(at, decoded))
+        .collect()
 }
 
-fn write_of(mut decoded: Vec<Decoded>) -> Option<ProfileWrite> {
+fn write_of(at: ProfileKey, mut decoded: Vec<Decoded>) -> Option<ProfileWrite> {
     let positions = decoded.iter().map(|one| one.position).collect();
     let bytes = decoded.iter().map(|one| one.bytes).sum();
     // The last of those with the newest stamp.
@@ -59,6 +64,7 @@ fn write_of(mut decoded: Vec<Decoded>) -> Option<ProfileWrite> {
         other.link_to(&trace);
     }
     Some(ProfileWrite {
+        at,
         batches: fold(events),
         positions,
         bytes,

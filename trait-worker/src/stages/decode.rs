@@ -1,6 +1,6 @@
 //! Decode: bytes into an event, or the reason why they are none. The only stage that may call a record bad.
 
-use kith_domain::event::TraitEvent;
+use kith_domain::event::{Event, TraitEvent};
 use kith_profiles::ports::LogRecord;
 
 use super::Otherwise;
@@ -10,7 +10,7 @@ use crate::trace::Trace;
 /// What a record takes beside its bytes while it is in flight: its span, its entry in the ledger, the parts of its event.
 const RECORD_OVERHEAD_BYTES: usize = 512;
 
-/// An event that was read, and what its record goes by from here on. The bytes of the record are gone.
+/// A trait event that was read, and what its record goes by from here on. The bytes of the record are gone.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) position: Position,
@@ -20,8 +20,8 @@ pub(crate) struct Decoded {
 }
 
 /// Reads the event of a record.
-pub(crate) fn decode(record: &LogRecord) -> Result<TraitEvent, Otherwise> {
-    TraitEvent::decode(&record.payload).map_err(Otherwise::BadRecord)
+pub(crate) fn decode(record: &LogRecord) -> Result<Event, Otherwise> {
+    Event::decode(&record.payload).map_err(Otherwise::BadRecord)
 }
 
 /// What a record counts for in the budget.

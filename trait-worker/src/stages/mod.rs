@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! poll ──LogRecord──▶ decode ──Decoded──▶ apply ──ProfileWrite──▶ persist ──positions──▶ commit
+//!                        ├─────SetPurge──▶ purge ───────────────────positions────────────┤
 //!                        └─────Letter───▶ dead_letter ──────────────positions────────────┘
 //! ```
 //!
@@ -19,6 +20,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod decode;
 pub(crate) mod persist;
 pub(crate) mod poll;
+pub(crate) mod purge;
 
 /// What a stage says when it is not done.
 #[derive(Debug)]

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use kith_domain::id::{DefinitionId, ProfileId, ProfileKey};
+use kith_domain::id::{AccountSid, DefinitionId, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
+use kith_domain::store::StoreRecord;
+use kith_domain::time::Micros;
 use kith_domain::traits::TraitCell;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
-    CellBatch, CellRead, CellRows, CellWrite, Cells, Claim, Clock, Conditional, Durability,
-    Identity, Node, NodeRead, Outcome,
+    CellBatch, CellRead, CellRows, CellWrite, Cells, Claim, Clock, Conditional, Control, Created,
+    Durability, Identity, Listing, Node, NodeRead, Order, Outcome, Select, Standing, Verdicts,
 };
 use tracing::{Instrument as _, info_span};
 
@@ -45,6 +47,17 @@ struct State {
     under_way: usize,
     most_under_way: usize,
     writes: Vec<ProfileId>,
+    nodes: BTreeMap<ProfileKey, Node>,
+    corrupt_nodes: bool,
+    /// What is there beside traits.
+    rows: BTreeMap<ProfileKey, CellRows>,
+    claims: BTreeMap<ClaimKey, Claim>,
+    store: Option<StoreRecord>,
+    purged: BTreeMap<ProfileKey, Micros>,
+    purges: Vec<ProfileId>,
+    /// Statements that are answered yet; the ones after them fail, until this is taken away.
+    calls_left: Option<usize>,
+    calls: usize,
 }
 
 impl Database {
@@ -85,8 +98,90 @@ impl Database {
     /// Whether what this cell says, or something newer, is there.
     pub(crate) fn covers(&self, at: ProfileKey, cell: &TraitCell) -> bool {
         let state = self.state();
+        if state.purged.get(&at).is_some_and(|time| *time >= cell.time) {
+            return true;
+        }
         let held = state.cells.get(&(at, cell.definition));
         held.is_some_and(|held| !cell.replaces(held))
+    }
+
+    /// What of a purge can be seen, in the order in which it has to come: no claim names the set, no cell of it is left.
+    pub(crate) fn is_purged(&self, at: ProfileKey) -> bool {
+        let state = self.state();
+        let is_named = state
+            .claims
+            .values()
+            .any(|claim| claim.profile == Some(at.profile));
+        let is_dead = state.nodes.get(&at).is_some_and(|node| node.dead.is_some());
+        !is_dead || (state.purged.contains_key(&at) && !is_named)
+    }
+
+    /// Puts a node there.
+    pub(crate) fn set_node(&self, at: ProfileKey, node: Node) {
+        self.state().nodes.insert(at, node);
+    }
+
+    pub(crate) fn set_nodes_corrupt(&self, corrupt: bool) {
+        self.state().corrupt_nodes = corrupt;
+    }
+
+    /// Puts rows beside traits there.
+    pub(crate) fn set_rows(&self, at: ProfileKey, rows: CellRows) {
+        self.state().rows.insert(at, rows);
+    }
+
+    pub(crate) fn set_claim(&self, key: ClaimKey, claim: Claim) {
+        self.state().claims.insert(key, claim);
+    }
+
+    pub(crate) fn set_store(&self, store: StoreRecord) {
+        self.state().store = Some(store);
+    }
+
+    pub(crate) fn claim(&self, key: &ClaimKey) -> Option<Claim> {
+        self.state().claims.get(key).copied()
+    }
+
+    /// The rows beside traits that are left.
+    pub(crate) fn rows(&self) -> BTreeMap<ProfileKey, CellRows> {
+        self.state().rows.clone()
+    }
+
+    /// Profiles in the order of their purges.
+    pub(crate) fn purges(&self) -> Vec<ProfileId> {
+        self.state().purges.clone()
+    }
+
+    pub(crate) fn purged_at(&self, at: ProfileKey) -> Option<Micros> {
+        self.state().purged.get(&at).copied()
+    }
+
+    /// Removals are forgotten, as when the grace for late writes is over.
+    pub(crate) fn forget_purges(&self) {
+        self.state().purged.clear();
+    }
+
+    /// So many statements are answered yet.
+    pub(crate) fn answer_only(&self, calls: Option<usize>) {
+        self.state().calls_left = calls;
+    }
+
+    /// Statements so far.
+    pub(crate) fn calls(&self) -> usize {
+        self.state().calls
+    }
+
+    fn take_call(&self, operation: &'static str) -> Result<(), PortError> {
+        let mut state = self.state();
+        state.calls += 1;
+        match &mut state.calls_left {
+            None => Ok(()),
+            Some(0) => Err(unavailable(operation)),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
     }
 
     /// Profiles in the order of their finished writes.
@@ -139,6 +234,10 @@ impl Database {
             }
         }
         for batch in batches {
+            let purged = state.purged.get(&batch.at);
+            if purged.is_some_and(|time| *time >= batch.time) {
+                continue;
+            }
             for write in &batch.writes {
                 let CellWrite::Trait(definition, value) = write else {
                     panic!("a worker writes traits only");
@@ -185,29 +284,149 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Cells for Database {
-    async fn read(&self, _: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
-        panic!("a worker compares with nothing that is stored")
+    async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
+        self.take_call("read cells")?;
+        let state = self.state();
+        let rows = |read: &CellRead| {
+            assert!(
+                !read.select.contains(&Select::Traits),
+                "a worker compares with nothing that is stored"
+            );
+            state.rows.get(&read.at).cloned().unwrap_or_default()
+        };
+        Ok(reads.iter().map(rows).collect())
     }
 
     async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
         assert_eq!(durability, Durability::Durable, "before the offset moves");
         let _under_way = UnderWay::of(self);
+        self.take_call("write cells")?;
         self.write_now(batches)
             .instrument(info_span!("write cells"))
             .await
     }
+
+    async fn purge(
+        &self,
+        profiles: &[ProfileKey],
+        time: Micros,
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        assert_eq!(durability, Durability::Durable, "before the offset moves");
+        self.take_call("purge cells")?;
+        let mut state = self.state();
+        for at in profiles {
+            let claims = state.claims.values();
+            let named = claims.filter(|claim| claim.profile == Some(at.profile));
+            let known = state.rows.get(at).map(|rows| rows.idents.clone());
+            let known = known.unwrap_or_default();
+            assert!(
+                named
+                    .into_iter()
+                    .all(|claim| known.iter().all(|row| row.claim != claim.id)),
+                "rows go before the claims that only they lead to"
+            );
+            let purged = state.purged.entry(*at).or_insert(time);
+            *purged = (*purged).max(time);
+            state.rows.remove(at);
+            state
+                .cells
+                .retain(|(of, _), cell| of != at || cell.time > time);
+            state.purges.push(at.profile);
+        }
+        Ok(())
+    }
 }
 
 impl Identity for Database {
-    async fn claims(&self, _: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
-        panic!("a worker re-addresses nothing")
+    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
+        self.take_call("read claims")?;
+        let state = self.state();
+        Ok(keys
+            .iter()
+            .map(|key| state.claims.get(key).copied())
+            .collect())
     }
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
-        Ok(reads.iter().map(|_| Node::default()).collect())
+        self.take_call("read nodes")?;
+        let state = self.state();
+        if state.corrupt_nodes {
+            return Err(PortError::Corrupt {
+                operation: "read nodes",
+                detail: "a node".to_owned(),
+            });
+        }
+        let node = |read: &NodeRead| {
+            let mut node = state.nodes.get(&read.at).cloned().unwrap_or_default();
+            match read.verdicts {
+                Verdicts::All => {}
+                Verdicts::None => node.verdicts.clear(),
+                Verdicts::Of(child, token) => node
+                    .verdicts
+                    .retain(|row| row.child == child && row.token == token),
+            }
+            node
+        };
+        Ok(reads.iter().map(node).collect())
     }
 
-    async fn attempt(&self, _: &[Conditional], _: Durability) -> Vec<Outcome> {
-        panic!("a worker decides nothing")
+    async fn attempt(&self, statements: &[Conditional], _: Durability) -> Vec<Outcome> {
+        let is_lost = self.take_call("attempt").is_err();
+        let mut state = self.state();
+        let one = |statement: &Conditional| {
+            let Conditional::Release {
+                key, expected, id, ..
+            } = statement
+            else {
+                panic!("a worker decides nothing");
+            };
+            let claim = state.claims.get_mut(key).expect("a claim that was read");
+            let applied = claim.id == *expected;
+            if applied {
+                claim.profile = None;
+                claim.id = *id;
+            }
+            if is_lost {
+                // It arrived, and its answer did not.
+                Outcome::Unknown
+            } else if applied {
+                Outcome::Applied
+            } else {
+                Outcome::Refused(Standing::default())
+            }
+        };
+        statements.iter().map(one).collect()
+    }
+}
+
+impl Listing for Database {
+    async fn add(&self, _: ProfileKey, _: Durability) -> Result<(), PortError> {
+        panic!("a worker lists nothing")
+    }
+
+    async fn page(
+        &self,
+        _: StoreId,
+        _: Order,
+        _: Option<ProfileId>,
+        _: usize,
+    ) -> Result<Vec<ProfileId>, PortError> {
+        panic!("a worker lists nothing")
+    }
+}
+
+impl Control for Database {
+    async fn store(&self, _: StoreId) -> Result<Option<StoreRecord>, PortError> {
+        self.take_call("read store")?;
+        Ok(self.state().store.clone())
+    }
+
+    async fn create_store(&self, _: &StoreRecord) -> Result<Created, PortError> {
+        panic!("a worker makes no stores")
+    }
+
+    async fn stores_of(&self, _: &AccountSid) -> Result<Vec<StoreId>, PortError> {
+        panic!("a worker lists nothing")
     }
 }

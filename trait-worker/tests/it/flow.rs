@@ -248,6 +248,7 @@ fn the_worker_can_be_spawned() {
         sim.database.clone(),
         sim.letters.clone(),
         sim.clock.clone(),
+        sim.ids.clone(),
         Settings::default(),
     );
     spawnable(&worker.run(std::future::pending()));

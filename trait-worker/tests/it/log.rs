@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use kith_domain::event::TraitEvent;
+use kith_domain::event::Event;
 use kith_domain::id::ProfileKey;
 use kith_domain::traits::TraitCell;
 use kith_profiles::error::PortError;
@@ -221,8 +221,10 @@ impl Log {
     }
 
     fn is_durable(&self, record: &LogRecord) -> bool {
-        let Ok(event) = TraitEvent::decode(&record.payload) else {
-            return self.letters.has(record.partition.0, record.offset.as_i64());
+        let event = match Event::decode(&record.payload) {
+            Ok(Event::Traits(event)) => event,
+            Ok(Event::Purge(event)) => return self.database.is_purged(event.root()),
+            Err(_) => return self.letters.has(record.partition.0, record.offset.as_i64()),
         };
         let at = ProfileKey {
             store: event.store,

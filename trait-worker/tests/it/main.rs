@@ -16,5 +16,6 @@ mod flow;
 mod metrics;
 mod outages;
 mod ownership;
+mod purges;
 mod schedules;
 mod tracing;

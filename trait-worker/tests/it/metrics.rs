@@ -84,7 +84,7 @@ fn a_partition_of_somebody_else_has_no_lag_here() {
 fn with_a_clock_that_cannot_be_trusted_everything_goes_on() {
     let sim = Sim::new();
     sim.run(async |sim| {
-        sim.clock.set_unsound();
+        sim.clock.set_unsound(true);
         sim.log.append(0, (0..10).map(good));
         sim.log.assign(&[0]);
         sim.until_caught_up().await;

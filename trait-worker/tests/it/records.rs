@@ -6,6 +6,7 @@ use kith_domain::id::{DefinitionId, ProfileId, RequestId, StoreId};
 use kith_domain::time::Micros;
 use kith_domain::traits::{CellBytes, TraitValue, TraitWrite};
 use kith_profiles::ports::NewRecord;
+use kith_profiles::purge::purge_record;
 use uuid::Uuid;
 
 use crate::sim::START;
@@ -39,6 +40,15 @@ pub(crate) fn record(event: &TraitEvent) -> NewRecord {
         payload: Bytes::from(event.encode()),
         headers: vec![("traceparent".to_owned(), Bytes::from_static(b"nonsense"))],
     }
+}
+
+/// A record that asks for the purge of a set.
+pub(crate) fn purge(root: u128) -> NewRecord {
+    purge_record(
+        StoreId::from_uuid(Uuid::nil()),
+        profile(root),
+        RequestId::from_uuid(Uuid::nil()),
+    )
 }
 
 /// A record of a profile of its own, with a stamp of its own.

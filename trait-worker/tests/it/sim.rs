@@ -10,11 +10,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ::metrics::with_local_recorder;
+use kith_domain::id::ProfileId;
 use kith_domain::time::Micros;
 use kith_profiles::error::ClockUnsound;
-use kith_profiles::ports::Clock;
+use kith_profiles::ports::{Clock, Ids};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use trait_worker::{Backoff, Settings, Summary, Worker, WorkerError};
+use uuid::Uuid;
 
 use crate::database::Database;
 use crate::letters::Letters;
@@ -42,8 +44,8 @@ impl TestClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_unsound(&self) {
-        self.time().unsound = true;
+    pub(crate) fn set_unsound(&self, unsound: bool) {
+        self.time().unsound = unsound;
     }
 
     fn moment_after(&self, duration: Duration) -> (Duration, u64) {
@@ -117,12 +119,32 @@ impl Wake for Woken {
     }
 }
 
+/// Ids that are counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TestIds(Arc<Mutex<u128>>);
+
+impl Ids for TestIds {
+    fn profile(&self) -> ProfileId {
+        panic!("a worker makes no profiles")
+    }
+
+    fn random(&self) -> Uuid {
+        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *count += 1;
+        Uuid::from_u128((0xffff << 112) | *count)
+    }
+}
+
+/// A worker over the doubles.
+pub(crate) type TestWorker = Worker<Source, Database, Letters, TestClock, TestIds>;
+
 /// The world of one test.
 pub(crate) struct Sim {
     pub(crate) clock: TestClock,
     pub(crate) log: Log,
     pub(crate) database: Database,
     pub(crate) letters: Letters,
+    pub(crate) ids: TestIds,
     pub(crate) settings: Settings,
     shutdown: Cell<bool>,
     recorder: PrometheusRecorder,
@@ -164,6 +186,7 @@ impl Sim {
             clock,
             database,
             letters,
+            ids: TestIds::default(),
             settings: Settings {
                 retry: Backoff {
                     first: Duration::from_millis(100),
@@ -187,7 +210,7 @@ impl Sim {
     /// The same with a worker of the test's own.
     pub(crate) fn run_worker<'s, F>(
         &'s self,
-        worker: Worker<Source, Database, Letters, TestClock>,
+        worker: TestWorker,
         scenario: impl FnOnce(&'s Self) -> F,
     ) -> Ended
     where
@@ -200,19 +223,20 @@ impl Sim {
     }
 
     /// A worker over the ports of this world.
-    pub(crate) fn worker(&self) -> Worker<Source, Database, Letters, TestClock> {
+    pub(crate) fn worker(&self) -> TestWorker {
         Worker::new(
             Source::new(&self.log),
             self.database.clone(),
             self.letters.clone(),
             self.clock.clone(),
+            self.ids.clone(),
             self.settings.clone(),
         )
     }
 
     fn block_on(
         &self,
-        worker: Worker<Source, Database, Letters, TestClock>,
+        worker: TestWorker,
         scenario: impl Future<Output = ()>,
     ) -> Result<Summary, WorkerError> {
         // Not `Send` because of this future only.

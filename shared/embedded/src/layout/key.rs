@@ -37,6 +37,8 @@ pub(crate) enum CellKind {
     Member = 4,
     /// A trait.
     Trait = 5,
+    /// Until when the partition was removed.
+    Purged = 6,
 }
 
 /// The key of a claim.
@@ -129,6 +131,8 @@ pub(crate) enum CellName {
     Member(ProfileId),
     /// A trait row.
     Trait(DefinitionId),
+    /// The trace of a removal of the partition.
+    Purged,
 }
 
 /// Reads a cell's key.
@@ -148,6 +152,7 @@ pub(crate) fn cell(key: &[u8]) -> Result<CellName, CorruptRow> {
         }
         4 => CellName::Member(ProfileId::from_uuid(rest.uuid()?)),
         5 => CellName::Trait(DefinitionId::from_uuid(rest.uuid()?)),
+        6 => CellName::Purged,
         _ => return Err(CorruptRow),
     };
     rest.end(name)

@@ -137,7 +137,7 @@ impl Row for VerdictCell {
     }
 }
 
-/// A clock row or a member row: a time and nothing else.
+/// A clock row, a member row, or the trace of a removal: a time and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimeCell(pub(crate) Micros);
 
@@ -233,28 +233,42 @@ impl Row for IdentCell {
 pub(crate) struct LinkCell {
     /// Time of the newest write.
     pub(crate) time: Micros,
-    /// Whether any write said so.
-    pub(crate) settled: bool,
+    /// Time of the newest write that said so.
+    pub(crate) settled: Option<Micros>,
 }
+
+/// How a link row says when it was settled.
+const NOT_SETTLED: u8 = 0;
+/// By its newest write, which saves the time. All that older releases wrote, whichever write it was.
+const SETTLED_LAST: u8 = 1;
+/// At a time of its own.
+const SETTLED_BEFORE: u8 = 2;
 
 impl Row for LinkCell {
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(9);
+        let mut bytes = Vec::with_capacity(17);
         put_time(&mut bytes, self.time);
-        bytes.push(u8::from(self.settled));
+        match self.settled {
+            None => bytes.push(NOT_SETTLED),
+            Some(time) if time == self.time => bytes.push(SETTLED_LAST),
+            Some(time) => {
+                bytes.push(SETTLED_BEFORE);
+                put_time(&mut bytes, time);
+            }
+        }
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, CorruptRow> {
         let mut rest = Reader::new(bytes);
-        let row = Self {
-            time: rest.time()?,
-            settled: match rest.u8()? {
-                0 => false,
-                1 => true,
-                _ => return Err(CorruptRow),
-            },
+        let time = rest.time()?;
+        let settled = match rest.u8()? {
+            NOT_SETTLED => None,
+            SETTLED_LAST => Some(time),
+            SETTLED_BEFORE => Some(rest.time()?),
+            _ => return Err(CorruptRow),
         };
+        let row = Self { time, settled };
         rest.end(row)
     }
 }

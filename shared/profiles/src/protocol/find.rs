@@ -72,6 +72,23 @@ impl Found {
     }
 }
 
+/// Whether the set of a profile is dead: one read of its node, and the rest of a find only where it has a pointer.
+///
+/// # Errors
+/// [`PortError`], as [`find_all`].
+pub(crate) async fn is_dead<D: Database>(database: &D, at: ProfileKey) -> Result<bool, PortError> {
+    let read = NodeRead {
+        at,
+        verdicts: Verdicts::None,
+    };
+    let node = database.nodes(&[read]).await?.pop().unwrap_or_default();
+    if node.dead.is_some() || node.pointer.is_none() {
+        return Ok(node.dead.is_some());
+    }
+    let found = find_all(database, at.store, vec![(at.profile, Vec::new())]).await?;
+    Ok(found.iter().any(|found| found.end == End::Dead))
+}
+
 struct Walk {
     found: Found,
     /// The profile reached so far, with its pointer.

@@ -93,6 +93,13 @@ fn the_protocol_has_six_conditional_statements() {
 }
 
 #[test]
+fn only_a_partition_of_cells_is_removed_whole() {
+    let whole = |text: &&Text| text.verb == "DELETE" && !text.cql.contains("kind = ?");
+    let names: Vec<_> = ALL.iter().filter(whole).map(|t| t.label).collect();
+    assert_eq!(names, ["purge cells"]);
+}
+
+#[test]
 fn every_conditional_write_names_what_it_replaces() {
     for text in ALL.iter().filter(|t| t.kind == Use::Conditional) {
         let (_, condition) = text.cql.split_once(" IF ").unwrap();

@@ -30,6 +30,7 @@ fn any_name() -> impl Strategy<Value = CellName> {
         )),
         any_uuid().prop_map(|id| CellName::Member(ProfileId::from_uuid(id))),
         any_uuid().prop_map(|id| CellName::Trait(DefinitionId::from_uuid(id))),
+        Just(CellName::Purged),
     ]
 }
 
@@ -41,6 +42,7 @@ fn key_of(at: &ProfileKey, name: &CellName) -> Vec<u8> {
         CellName::Link(child, token) => link(at, *child, *token),
         CellName::Member(profile) => member(at, *profile),
         CellName::Trait(definition) => trait_cell(at, *definition),
+        CellName::Purged => cells_of(at, CellKind::Purged),
     }
 }
 

@@ -56,14 +56,14 @@ proptest! {
     fn cells(
         at in time(),
         value: Vec<u8>,
-        settled: bool,
         removed in option::of(time()),
         added in option::of((time(), time())),
         settled_at in option::of(time()),
     ) {
         round_trip(&TimeCell(at))?;
         round_trip(&ValueCell { time: at, value })?;
-        round_trip(&LinkCell { time: at, settled })?;
+        round_trip(&LinkCell { time: at, settled: settled_at })?;
+        round_trip(&LinkCell { time: at, settled: Some(at) })?;
         round_trip(&IdentCell { removed, added, settled: settled_at })?;
     }
 
@@ -85,4 +85,20 @@ proptest! {
         ignore(EdgeRow::decode(&bytes));
         ignore(Number::decode(&bytes));
     }
+}
+
+#[test]
+fn a_link_row_of_an_older_release_is_settled_by_its_newest_write() {
+    let at = Micros::from_micros(7);
+    let mut bytes = 7i64.to_be_bytes().to_vec();
+    bytes.push(0);
+    let settled = |bytes: &[u8]| LinkCell::decode(bytes).unwrap().settled;
+    assert_eq!(settled(&bytes), None);
+    bytes[8] = 1;
+    assert_eq!(settled(&bytes), Some(at));
+    let row = LinkCell {
+        time: at,
+        settled: Some(at),
+    };
+    assert_eq!(row.encode(), bytes, "and is written as before");
 }
