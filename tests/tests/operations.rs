@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kith_domain::body::{TraitsBody, WriteSet, validate};
-use kith_domain::event::TraitEvent;
+use kith_domain::event::Event;
 use kith_domain::id::{DefinitionId, ProfileId, RequestId, StoreId};
 use kith_domain::identifier::{ClaimSecret, IdType, Identifier};
 use kith_domain::schema::{DataType, TraitDefinition, TraitGroup, contact_group};
@@ -21,6 +21,7 @@ use kith_profiles::create::Create;
 use kith_profiles::environment::{Environment, Parts};
 use kith_profiles::error::PublishError;
 use kith_profiles::ports::{Database, NewRecord, TraitLog};
+use kith_profiles::purge::purge;
 use kith_profiles::read::Located;
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_scylla::Cql;
@@ -259,8 +260,13 @@ impl<D: Database, L: TraitLog + 'static> Stage<D, L> {
         let records =
             std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner));
         for record in records {
-            let event = TraitEvent::decode(&record.payload)?;
-            apply(self.database(), &fold([event])).await?;
+            let parts = self.profiles.environment();
+            match Event::decode(&record.payload)? {
+                Event::Traits(event) => apply(self.database(), &fold([event])).await?,
+                Event::Purge(event) => {
+                    purge(self.database(), &parts.clock, &parts.ids, &event).await?;
+                }
+            }
         }
         Ok(())
     }
