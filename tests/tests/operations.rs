@@ -21,7 +21,7 @@ use kith_profiles::create::Create;
 use kith_profiles::environment::{Environment, Parts};
 use kith_profiles::error::PublishError;
 use kith_profiles::ports::{Database, NewRecord, TraitLog};
-use kith_profiles::purge::purge;
+use kith_profiles::purge::Purge;
 use kith_profiles::read::Located;
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_scylla::Cql;
@@ -264,7 +264,13 @@ impl<D: Database, L: TraitLog + 'static> Stage<D, L> {
             match Event::decode(&record.payload)? {
                 Event::Traits(event) => apply(self.database(), &fold([event])).await?,
                 Event::Purge(event) => {
-                    purge(self.database(), &parts.clock, &parts.ids, &event).await?;
+                    let purge = Purge {
+                        database: self.database(),
+                        log: &parts.log,
+                        clock: &parts.clock,
+                        ids: &parts.ids,
+                    };
+                    purge.run(&event).await?;
                 }
             }
         }

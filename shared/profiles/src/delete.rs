@@ -4,6 +4,7 @@
 //! it; erasing that is garbage collection, asked for by an event once the set is dead. Whoever died between the two is
 //! repeated by the caller, who then finds a dead profile with rows, and asks again.
 
+use kith_domain::event::Scope;
 use kith_domain::id::{DeleteId, ProfileKey};
 
 use crate::Profiles;
@@ -93,7 +94,7 @@ impl<E: Environment> Profiles<E> {
     }
 
     async fn ask_for_purge(&self, target: &Target) -> Result<(), Trouble> {
-        let record = purge_record(target.store.id, target.profile, target.request);
+        let record = purge_record(target.store.id, Scope::Set(target.profile), target.request);
         Ok(self.env.log().publish(record).await?)
     }
 }

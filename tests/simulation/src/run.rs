@@ -488,6 +488,7 @@ impl Run {
             Statement::Attempt(_)
                 | Statement::WriteCells(_)
                 | Statement::List(_)
+                | Statement::Unlist(_)
                 | Statement::Publish(_)
         );
         let client = entry.client;
