@@ -39,7 +39,30 @@ pub struct ProfilePage {
 /// Hints read for one page at the most, times its size: a page that meets nothing but merged ids ends, short, with a token.
 const ROUNDS_MAX: usize = 10;
 
+impl<T> Located<T> {
+    /// The same place, with something else there.
+    pub fn map<U>(self, there: impl FnOnce(T) -> U) -> Located<U> {
+        match self {
+            Self::Here(found) => Located::Here(there(found)),
+            Self::Moved(to) => Located::Moved(to),
+            Self::Gone => Located::Gone,
+        }
+    }
+}
+
 impl<E: Environment> Profiles<E> {
+    /// Where a profile is.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn locate(
+        &self,
+        store: &StoreRecord,
+        profile: ProfileId,
+    ) -> Result<Located<()>, Trouble> {
+        locate(self.env.database(), store.id, profile).await
+    }
+
     /// The newest write of every trait of a profile, removals included.
     ///
     /// # Errors
