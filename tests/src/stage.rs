@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kith_domain::body::{TraitsBody, WriteSet, validate};
 use kith_domain::event::TraitEvent;
 use kith_domain::id::{DefinitionId, ProfileId, RequestId, StoreId};
@@ -15,6 +15,7 @@ use kith_domain::store::{Places, StoreRecord, StoreStatus, profile_traits};
 use kith_domain::time::Micros;
 use kith_profiles::Profiles;
 use kith_profiles::apply::{apply, fold};
+use kith_profiles::bulk::Bulk;
 use kith_profiles::change::Target;
 use kith_profiles::create::Create;
 use kith_profiles::environment::{Environment, Parts};
@@ -216,6 +217,77 @@ impl<D: Database, L: TraitLog + 'static> Stage<D, L> {
     /// When a use case fails.
     pub async fn contact(&self, contact: Value) -> Result<ProfileId> {
         self.create(json!({ "Contact": contact })).await
+    }
+
+    /// Sends these traits of `Contact`, which must lead to this profile.
+    ///
+    /// # Errors
+    /// When they lead to another.
+    pub async fn is(&self, contact: Value, expected: ProfileId) -> Result<()> {
+        let profile = self.contact(contact).await?;
+        ensure!(profile == expected, "{profile} instead of {expected}");
+        Ok(())
+    }
+
+    /// Sends a batch of items, each the traits of a create.
+    ///
+    /// # Errors
+    /// When a use case fails.
+    pub async fn bulk(&self, items: &[Value]) -> Result<()> {
+        let items: Result<Vec<WriteSet>> = items.iter().map(|item| self.writes(item)).collect();
+        let Target {
+            store,
+            request,
+            deadline,
+            ..
+        } = self.target(ProfileId::from_uuid(Uuid::nil()));
+        let bulk = Bulk {
+            store,
+            items: items?,
+            request,
+            deadline,
+        };
+        Ok(self.profiles.bulk(bulk).await?)
+    }
+
+    /// Checks the identifiers of a profile, all of them.
+    ///
+    /// # Errors
+    /// When there are others.
+    pub async fn has(&self, profile: ProfileId, expected: &[(&str, &[&str])]) -> Result<()> {
+        let ids = self.ids(profile).await?;
+        let expected: BTreeMap<String, Vec<String>> = expected
+            .iter()
+            .map(|(id_type, values)| {
+                let values = values.iter().map(|value| (*value).to_owned());
+                ((*id_type).to_owned(), values.collect())
+            })
+            .collect();
+        ensure!(ids == expected, "{profile} has {ids:?}");
+        Ok(())
+    }
+
+    /// Checks that these ids lead to that one, and that it is the only one listed.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn merged(&self, members: &[ProfileId], root: ProfileId) -> Result<()> {
+        for member in members {
+            let leads = self.leads(*member).await?;
+            ensure!(leads == Some(root), "{member} leads to {leads:?}");
+        }
+        let listed = self.listed().await?;
+        ensure!(listed == [root], "listed are {listed:?}");
+        Ok(())
+    }
+
+    /// Records that were published and not applied.
+    #[must_use]
+    pub fn published(&self) -> usize {
+        self.records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Patches traits of `Contact`.
