@@ -21,3 +21,4 @@ pub mod privacy;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod stage;

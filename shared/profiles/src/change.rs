@@ -63,15 +63,13 @@ impl<E: Environment> Profiles<E> {
     /// # Errors
     /// [`Trouble`]: the effect is unknown, and sending the request again is safe.
     pub async fn patch(&self, target: &Target, writes: &WriteSet) -> Result<Located<()>, Trouble> {
-        match locate(self.env.database(), target.store.id, target.profile).await? {
-            Located::Here(()) => {}
-            elsewhere @ (Located::Moved(_) | Located::Gone) => return Ok(elsewhere),
-        }
         if writes.writes.is_empty() {
-            return Ok(Located::Here(()));
+            let database = self.env.database();
+            return locate(database, target.store.id, target.profile).await;
         }
         let question = question(target, writes.identifiers.clone(), false);
-        self.attach_and_accept(question, &writes.writes).await
+        let attached = self.attach_and_accept(question, &writes.writes).await?;
+        Ok(attached.map(drop))
     }
 
     /// Adds an identifier to a profile. One that it has keeps its age; one that somebody else has merges.
@@ -83,12 +81,9 @@ impl<E: Environment> Profiles<E> {
         target: &Target,
         identifier: Identifier,
     ) -> Result<Located<()>, Trouble> {
-        match locate(self.env.database(), target.store.id, target.profile).await? {
-            Located::Here(()) => {}
-            elsewhere @ (Located::Moved(_) | Located::Gone) => return Ok(elsewhere),
-        }
-        self.attach_and_accept(question(target, vec![identifier], false), &[])
-            .await
+        let question = question(target, vec![identifier], false);
+        let attached = self.attach_and_accept(question, &[]).await?;
+        Ok(attached.map(drop))
     }
 
     /// RESOLVE with the profile among the owners, then what belongs to traits.
@@ -96,9 +91,12 @@ impl<E: Environment> Profiles<E> {
         &self,
         question: Question,
         traits: &[TraitWriteOf],
-    ) -> Result<Located<()>, Trouble> {
-        let Answered::Resolved(mut resolved) = resolve_at(&*self.env, &question).await? else {
-            return Ok(Located::Gone);
+    ) -> Result<Located<Changed>, Trouble> {
+        let mut resolved = match resolve_at(&*self.env, &question).await? {
+            Answered::Resolved(resolved) => resolved,
+            Answered::Moved(to) => return Ok(Located::Moved(to)),
+            Answered::Gone => return Ok(Located::Gone),
+            Answered::AlreadyHere => return Ok(Located::Here(Changed::AlreadyHere)),
         };
         let (store, request) = (Arc::clone(&question.store), question.request);
         let at = ProfileKey {
@@ -115,7 +113,7 @@ impl<E: Environment> Profiles<E> {
             traits,
         };
         accept(&*self.env, at, resolved.seen, write, chores).await?;
-        Ok(Located::Here(()))
+        Ok(Located::Here(Changed::Done))
     }
 
     /// CHANGE: the new value is there before the old one goes. A crash between the two leaves both.
@@ -138,25 +136,9 @@ impl<E: Environment> Profiles<E> {
                 return Ok(Located::Here(Changed::NotThere));
             };
             let question = question(target, vec![new.clone()], true);
-            match resolve_at(&*self.env, &question).await? {
-                Answered::Gone => return Ok(Located::Gone),
-                Answered::AlreadyHere => return Ok(Located::Here(Changed::AlreadyHere)),
-                Answered::Resolved(mut resolved) => {
-                    let (store, request) = (Arc::clone(&question.store), question.request);
-                    let at = ProfileKey {
-                        store: store.id,
-                        profile: resolved.target,
-                    };
-                    let chores = resolved.chores.take().map(|chores| {
-                        share(Arc::clone(&self.env), question, chores, resolved.seen)
-                    });
-                    let write = Write {
-                        store: &store,
-                        request,
-                        traits: &[],
-                    };
-                    accept(&*self.env, at, resolved.seen, write, chores).await?;
-                }
+            match self.attach_and_accept(question, &[]).await? {
+                Located::Here(Changed::Done) => {}
+                other @ (Located::Here(_) | Located::Moved(_) | Located::Gone) => return Ok(other),
             }
             if self.release(target, std::slice::from_ref(gone)).await? {
                 return Ok(Located::Here(Changed::Done));

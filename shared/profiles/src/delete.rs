@@ -13,11 +13,11 @@ use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{Conditional, Durability, Ids, TraitLog};
 use crate::protocol::attempt;
-use crate::protocol::find::{End, Root, find_all};
+use crate::protocol::find::{End, Root, exists, find_all};
 use crate::protocol::resolve::Question;
 use crate::protocol::{settle, survey};
 use crate::purge::purge_record;
-use crate::read::{Located, exists};
+use crate::read::Located;
 
 impl<E: Environment> Profiles<E> {
     /// Deletes a profile with everybody who was merged into it.
@@ -72,7 +72,7 @@ impl<E: Environment> Profiles<E> {
                     continue;
                 }
                 End::Live(root) | End::Undecided(root) => {
-                    if !exists(env.database(), &found, at).await? {
+                    if !exists(env.database(), store, &found).await? {
                         return Ok(Located::Gone);
                     }
                     let kill = Conditional::Kill {

@@ -10,6 +10,7 @@ use kith_domain::store::StoreRecord;
 
 mod accept;
 pub mod apply;
+pub mod bulk;
 pub mod catalog;
 pub mod change;
 pub mod create;

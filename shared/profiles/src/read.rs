@@ -11,8 +11,8 @@ use kith_domain::traits::{TraitCell, join};
 use crate::Profiles;
 use crate::environment::Environment;
 use crate::error::Trouble;
-use crate::ports::{CellRead, Database, Listing, NodeRead, Order, Select, Verdicts};
-use crate::protocol::find::{End, Found, find_all};
+use crate::ports::{Database, Listing, NodeRead, Order, Select, Verdicts};
+use crate::protocol::find::{End, Found, exists, find_all};
 use crate::protocol::limits::held;
 use crate::protocol::members::collect;
 
@@ -27,6 +27,17 @@ pub enum Located<T> {
     Gone,
 }
 
+impl<T> Located<T> {
+    /// The same with something else about a profile that is canonical.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Located<U> {
+        match self {
+            Self::Here(value) => Located::Here(change(value)),
+            Self::Moved(to) => Located::Moved(to),
+            Self::Gone => Located::Gone,
+        }
+    }
+}
+
 /// A page of a store's canonical, live profiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfilePage {
@@ -38,17 +49,6 @@ pub struct ProfilePage {
 
 /// Hints read for one page at the most, times its size: a page that meets nothing but merged ids ends, short, with a token.
 const ROUNDS_MAX: usize = 10;
-
-impl<T> Located<T> {
-    /// The same place, with something else there.
-    pub fn map<U>(self, there: impl FnOnce(T) -> U) -> Located<U> {
-        match self {
-            Self::Here(found) => Located::Here(there(found)),
-            Self::Moved(to) => Located::Moved(to),
-            Self::Gone => Located::Gone,
-        }
-    }
-}
 
 impl<E: Environment> Profiles<E> {
     /// Where a profile is.
@@ -207,7 +207,7 @@ pub(crate) async fn locate<D: Database>(
         End::Dead => Ok(Located::Gone),
         End::Live(root) | End::Undecided(root) if root.id != profile => Ok(Located::Moved(root.id)),
         End::Live(_) | End::Undecided(_) => {
-            let is_known = exists(database, &found, ProfileKey { store, profile }).await?;
+            let is_known = exists(database, store, &found).await?;
             Ok(if is_known {
                 Located::Here(())
             } else {
@@ -215,25 +215,6 @@ pub(crate) async fn locate<D: Database>(
             })
         }
     }
-}
-
-/// Whether a live profile that was found has ever been given anything: its node or its cells have a row.
-pub(crate) async fn exists<D: Database>(
-    database: &D,
-    found: &Found,
-    at: ProfileKey,
-) -> Result<bool, Trouble> {
-    Ok(found.has_node || found.rows.clock.is_some() || has_rows(database, at).await?)
-}
-
-/// Whether a profile without a clock row has any other: a request that claimed for it has not been answered yet.
-async fn has_rows<D: Database>(database: &D, at: ProfileKey) -> Result<bool, Trouble> {
-    let read = CellRead {
-        at,
-        select: vec![Select::Idents, Select::Traits],
-    };
-    let rows = database.read(&[read]).await?.pop().unwrap_or_default();
-    Ok(!rows.idents.is_empty() || !rows.traits.is_empty())
 }
 
 /// The distinct canonical owners that finds ended at.

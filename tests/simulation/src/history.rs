@@ -132,6 +132,25 @@ impl History {
         self.creates.len() - 1
     }
 
+    /// Who has the first of these identifiers whose place is known; a change or a removal may have taken the others.
+    #[must_use]
+    pub fn owner(
+        &self,
+        world: &World,
+        store: &StoreRecord,
+        identifiers: &[Identifier],
+    ) -> Option<ProfileId> {
+        let known = |one: &&Identifier| !self.freed.contains(*one);
+        let owner = owner(world, store, identifiers.iter().find(known)?);
+        // Nobody, though nobody was deleted: the predicates find fault with a profile that does not exist.
+        let nobody = || {
+            self.deletes
+                .is_empty()
+                .then(|| ProfileId::from_uuid(uuid::Uuid::nil()))
+        };
+        owner.or_else(nobody)
+    }
+
     /// The profile that a create was answered with, or that its repetition was: a failed attempt never beats a write that was
     /// sent after its repetition was acknowledged.
     fn acknowledged(&self, create: usize) -> Option<ProfileId> {

@@ -8,4 +8,5 @@ pub mod executor;
 pub mod history;
 pub mod ports;
 pub mod run;
+pub mod solo;
 pub mod world;

@@ -16,6 +16,7 @@ use kith_domain::store::{Places, StoreRecord, StoreStatus};
 use kith_domain::time::Micros;
 use kith_profiles::Profiles;
 use kith_profiles::apply::{apply, fold};
+use kith_profiles::bulk::Bulk;
 use kith_profiles::change::{Removal, Target};
 use kith_profiles::create::Create as CreateRequest;
 use kith_profiles::environment::{Environment, Omission};
@@ -45,6 +46,8 @@ pub enum Op {
     Remove(usize),
     /// Delete whoever has it.
     Delete(usize),
+    /// A batch of creates.
+    Bulk(Vec<Vec<usize>>),
 }
 
 /// What a run is made of. Everything else comes from the seed.
@@ -180,6 +183,7 @@ impl Setting {
         self.history().begin(number, op.clone());
         let is_answered = match op {
             Op::Create(identifiers) => self.create(process, number, identifiers).await,
+            Op::Bulk(items) => self.bulk(process, number, items).await,
             Op::Patch(of, _)
             | Op::Add(of, _)
             | Op::Change(of, _)
@@ -222,11 +226,42 @@ impl Setting {
         }
     }
 
+    /// A batch. To the history each item is a create of its own, answered with whoever has it once the batch is.
+    async fn bulk(&self, process: &Process, number: u128, items: &[Vec<usize>]) -> bool {
+        let value = format!("value-{number}");
+        let items: Vec<WriteSet> = items
+            .iter()
+            .map(|identifiers| self.writes(identifiers, &value))
+            .collect();
+        let sent: Vec<usize> = items
+            .iter()
+            .zip(1..)
+            .map(|(item, place)| self.sent(number + place * ITEM, item, None))
+            .collect();
+        let bulk = Bulk {
+            store: Arc::clone(&self.store),
+            items: items.clone(),
+            request: request(number),
+            deadline: process.environment().deadline_in(PATIENCE),
+        };
+        if process.bulk(bulk).await.is_err() {
+            return false;
+        }
+        let world = lock(&self.world);
+        let mut history = self.history();
+        for (index, item) in sent.into_iter().zip(&items) {
+            if let Some(owner) = history.owner(&world, &self.store, &item.identifiers) {
+                history.answer(&world, &self.store, index, owner);
+            }
+        }
+        true
+    }
+
     fn sent(&self, number: u128, writes: &WriteSet, profile: Option<ProfileId>) -> usize {
         let create = Create {
             request: request(number),
             identifiers: writes.identifiers.clone(),
-            value: format!("value-{number}"),
+            value: format!("value-{}", number % ITEM),
             sent: 0,
             answer: None,
             after: std::collections::BTreeSet::new(),
@@ -244,7 +279,7 @@ impl Setting {
             deadline: process.environment().deadline_in(PATIENCE),
         };
         match op {
-            Op::Create(_) => true,
+            Op::Create(_) | Op::Bulk(_) => true,
             Op::Patch(_, identifiers) => {
                 let writes = self.writes(identifiers, &format!("value-{number}"));
                 let index = self.sent(number, &writes, Some(profile));
@@ -291,6 +326,8 @@ impl Setting {
     }
 }
 
+/// What is added to a batch's number for each of its items.
+const ITEM: u128 = 1 << 40;
 /// Long enough for every schedule.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 

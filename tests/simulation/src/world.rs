@@ -677,6 +677,11 @@ impl World {
         &self.nodes
     }
 
+    /// Every node, to be written as no statement would.
+    pub fn nodes_mut(&mut self) -> &mut BTreeMap<ProfileKey, Node> {
+        &mut self.nodes
+    }
+
     /// Every claim.
     #[must_use]
     pub fn claims(&self) -> &BTreeMap<ClaimKey, Claim> {

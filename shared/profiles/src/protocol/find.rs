@@ -89,6 +89,30 @@ pub(crate) async fn is_dead<D: Database>(database: &D, at: ProfileKey) -> Result
     Ok(found.iter().any(|found| found.end == End::Dead))
 }
 
+/// Whether a live profile that was found has ever been given anything: its node or its cells have a row.
+///
+/// # Errors
+/// [`PortError`].
+pub(crate) async fn exists<D: Database>(
+    database: &D,
+    store: StoreId,
+    found: &Found,
+) -> Result<bool, PortError> {
+    if found.has_node || found.rows.clock.is_some() {
+        return Ok(true);
+    }
+    // Without a clock row: a request that claimed for it has not been answered yet.
+    let read = CellRead {
+        at: ProfileKey {
+            store,
+            profile: found.start,
+        },
+        select: vec![Select::Idents, Select::Traits],
+    };
+    let rows = database.read(&[read]).await?.pop().unwrap_or_default();
+    Ok(!rows.idents.is_empty() || !rows.traits.is_empty())
+}
+
 struct Walk {
     found: Found,
     /// The profile reached so far, with its pointer.

@@ -15,7 +15,7 @@ use kith_domain::time::Micros;
 
 use super::attempt::{self, Answer};
 use super::chores::{Chores, write};
-use super::find::{End, Found, Passed, Root, find_all};
+use super::find::{End, Found, Passed, Root, exists, find_all};
 use super::survey::{Survey, Wanted, evidence, is_taken, read_claims};
 use super::{settle, stamp};
 use crate::environment::{Deadline, Environment, Omission};
@@ -80,7 +80,9 @@ pub(crate) struct Resolved {
 pub(crate) enum Answered {
     /// Identity is decided. May be answered only after the [`Chores`] are done.
     Resolved(Resolved),
-    /// The profile that was named is dead.
+    /// The profile that was named was merged away before: its root.
+    Moved(ProfileId),
+    /// The profile that was named is dead, or never was.
     Gone,
     /// The one identifier of an exclusive question is on the profile already, put there by another request.
     AlreadyHere,
@@ -96,10 +98,12 @@ pub(crate) async fn resolve<E: Environment>(
 ) -> Result<Resolved, Trouble> {
     match resolve_at(env, question).await? {
         Answered::Resolved(resolved) => Ok(resolved),
-        Answered::Gone | Answered::AlreadyHere => Err(Trouble::Port(PortError::Corrupt {
-            operation: "resolve",
-            detail: "an answer about a profile that was not named".to_owned(),
-        })),
+        Answered::Moved(_) | Answered::Gone | Answered::AlreadyHere => {
+            Err(Trouble::Port(PortError::Corrupt {
+                operation: "resolve",
+                detail: "an answer about a profile that was not named".to_owned(),
+            }))
+        }
     }
 }
 
@@ -114,6 +118,7 @@ pub(crate) async fn resolve_at<E: Environment>(
     let mut state = State {
         own: env.ids().profile(),
         seen: Micros::EPOCH,
+        located: false,
         merged: false,
         created: false,
     };
@@ -140,6 +145,8 @@ struct State {
     /// The id of the profile this request makes, if it makes one.
     own: ProfileId,
     seen: Micros,
+    /// Whether the profile that was named was found canonical. From then on this request may merge it away itself.
+    located: bool,
     merged: bool,
     created: bool,
 }
@@ -156,9 +163,19 @@ impl State {
         let found = self.find_owners(env, question, &wanted).await?;
         let survey = Survey::new(wanted, found);
         if let Some(at) = question.at {
-            let Some(root) = survey.found.get(&at).and_then(Found::root) else {
+            let named = survey.found.get(&at);
+            let Some((named, root)) = named.and_then(|named| Some((named, named.root()?))) else {
                 return Ok(Some(Answered::Gone));
             };
+            if !self.located {
+                if root.id != at {
+                    return Ok(Some(Answered::Moved(root.id)));
+                }
+                if !exists(env.database(), question.store.id, named).await? {
+                    return Ok(Some(Answered::Gone));
+                }
+                self.located = true;
+            }
             if question.exclusive && is_taken(&survey, root, question.request) {
                 return Ok(Some(Answered::AlreadyHere));
             }

@@ -154,12 +154,13 @@ pub(super) async fn read_claims<'a, E: Environment>(
     } else {
         env.database().claims(&keys).await?
     };
-    let wanted = identifiers.iter().zip(keys).zip(claims).zip(0..);
+    let wanted = identifiers.iter().zip(keys).zip(claims).enumerate();
     Ok(wanted
-        .map(|(((identifier, key), claim), place)| Wanted {
+        .map(|(place, ((identifier, key), claim))| Wanted {
             identifier,
             key,
-            place,
+            // A batch may name more than there are places: what comes after is of one age, and told apart by value.
+            place: u16::try_from(place).unwrap_or(u16::MAX),
             claim,
         })
         .collect())

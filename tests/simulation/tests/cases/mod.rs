@@ -11,12 +11,12 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-fn creates(list: &[&[usize]]) -> Vec<Op> {
+pub(crate) fn creates(list: &[&[usize]]) -> Vec<Op> {
     list.iter().map(|one| Op::Create(one.to_vec())).collect()
 }
 
 /// Each client on a process of its own, nothing lost.
-fn case(prelude: &[&[usize]], clients: Vec<Vec<Op>>) -> Case {
+pub(crate) fn case(prelude: &[&[usize]], clients: Vec<Vec<Op>>) -> Case {
     Case {
         settings: IdentitySettings::default(),
         prelude: creates(prelude),
@@ -31,7 +31,7 @@ fn case(prelude: &[&[usize]], clients: Vec<Vec<Op>>) -> Case {
 }
 
 /// The same, with answers lost and clients given up.
-fn faulty(case: Case) -> Case {
+pub(crate) fn faulty(case: Case) -> Case {
     Case {
         unknown_permille: 60,
         crash_permille: 8,

@@ -1,0 +1,423 @@
+//! What a request costs: statements and sequential rounds, counted, and equal to the tables of `identity-protocol.md` 7 and
+//! `trait-order.md` 8. What is more than there is named, with its reason, and stands in `docs/correctness.md`.
+
+use std::time::Duration;
+
+use kith_domain::id::{LinkToken, ProfileId, ProfileKey};
+use kith_domain::identifier::IdType;
+use kith_domain::settings::{IdentitySettings, LimitPolicy};
+use kith_profiles::bulk::Bulk;
+use kith_profiles::change::{Changed, Removal};
+use kith_profiles::ports::{Node, Pointer, Verdict, VerdictRow};
+use kith_profiles::read::Located;
+use kith_simulation::ports::lock;
+use kith_simulation::solo::{Cost, Solo};
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+type Contact<'a> = &'a [(&'a str, &'a str)];
+
+const A: (&str, &str) = ("email", "a@example.com");
+const A2: (&str, &str) = ("email", "b@example.com");
+const B: (&str, &str) = ("phone", "+13175550100");
+const C: (&str, &str) = ("chatId", "c");
+const W: (&str, &str) = ("whatsapp", "w");
+/// A trait that is not promoted.
+const N: (&str, &str) = ("firstName", "Ada");
+
+/// Rounds, claims, nodes, cells, conditional statements, plain writes, records.
+const fn cost(counts: [usize; 7]) -> Cost {
+    let [rounds, claims, nodes, cells, conditional, writes, records] = counts;
+    Cost {
+        rounds,
+        claims,
+        nodes,
+        cells,
+        conditional,
+        writes,
+        records,
+    }
+}
+
+/// R3: clock row and promoted values, acknowledged before anything is published. The W of the page.
+const STAMP: Cost = cost([1, 0, 0, 0, 0, 1, 0]);
+/// R4, and R5 beside it: the second look of `trait-order.md` 8.
+const PUBLISH: Cost = cost([1, 0, 1, 0, 0, 0, 1]);
+/// R5 alone, where there is nothing to publish.
+const LOOK: Cost = cost([1, 0, 1, 0, 0, 0, 0]);
+/// Identifier rows beside their claims; row of the listing and marks beside STAMP and PUBLISH: no rounds.
+const ROWS: Cost = cost([0, 0, 0, 0, 0, 3, 0]);
+/// Row of the listing, and the copy of members with its mark, likewise.
+const COPY: Cost = cost([0, 0, 0, 0, 0, 2, 0]);
+/// Limits are looked at where the new profile leads to by then (ADR 6), beside STAMP: no round.
+const NEW_LIST: Cost = cost([0, 0, 1, 1, 0, 0, 0]);
+/// The look at the target after its claims (step 7) and the list for its limits are two reads, the second beside STAMP, whose
+/// round is the page's round for limits.
+const LIST: Cost = cost([0, 0, 1, 1, 0, 0, 0]);
+/// Removal of an identifier's row, after its claim was released.
+const FORGET: Cost = cost([1, 0, 0, 0, 0, 1, 0]);
+
+/// The event that asks for the purge, once the set is dead.
+const ASK: Cost = cost([1, 0, 0, 0, 0, 0, 1]);
+
+/// `trait-order.md` 8, merge: clocks are read, and carried up where they are newer, for all joined profiles at once.
+const fn carry(joined: usize) -> Cost {
+    cost([2, 0, 0, joined, 0, joined, 0])
+}
+
+/// COLLECT of the root, which walks what was linked just now, and of each linked profile for its copy. The page counts these
+/// as "cells".
+const fn collect(joined: usize) -> Cost {
+    cost([0, 0, 1 + 2 * joined, 1 + 2 * joined, 0, 0, 0])
+}
+
+struct Row {
+    case: &'static str,
+    before: &'static [Contact<'static>],
+    request: Contact<'static>,
+    /// E-mail addresses that a profile may have.
+    limit: u16,
+    /// `identity-protocol.md` 7: rounds, k claims, nodes, cells, conditional statements.
+    page: [usize; 5],
+    more: &'static [Cost],
+}
+
+const CREATES: &[Row] = &[
+    Row {
+        case: "known, one identifier",
+        before: &[&[A]],
+        request: &[A, N],
+        limit: 100,
+        page: [2, 1, 1, 1, 0],
+        more: &[STAMP, PUBLISH],
+    },
+    Row {
+        case: "known, two identifiers",
+        before: &[&[A, B]],
+        request: &[A, B, N],
+        limit: 100,
+        page: [2, 2, 1, 1, 0],
+        more: &[STAMP, PUBLISH],
+    },
+    Row {
+        case: "known, one hop",
+        before: &[&[A], &[B], &[A, B]],
+        request: &[B, N],
+        limit: 100,
+        page: [3, 1, 2, 2, 0],
+        more: &[STAMP, PUBLISH],
+    },
+    Row {
+        case: "known, two hops, and a hint is left",
+        before: &[&[A], &[B], &[C], &[B, C], &[A, B]],
+        request: &[C, N],
+        limit: 100,
+        page: [4, 1, 3, 3, 0],
+        more: &[STAMP, PUBLISH, cost([0, 0, 0, 0, 0, 1, 0])],
+    },
+    Row {
+        case: "known, two hops, with the hint",
+        before: &[&[A], &[B], &[C], &[B, C], &[A, B], &[C]],
+        request: &[C, N],
+        limit: 100,
+        page: [3, 1, 2, 2, 0],
+        more: &[STAMP, PUBLISH],
+    },
+    Row {
+        case: "new, one identifier",
+        before: &[],
+        request: &[A, N],
+        limit: 100,
+        page: [2, 1, 0, 0, 1],
+        more: &[STAMP, PUBLISH, ROWS, NEW_LIST],
+    },
+    Row {
+        case: "new, two identifiers",
+        before: &[],
+        request: &[A, B, N],
+        limit: 100,
+        page: [2, 2, 0, 0, 2],
+        more: &[STAMP, PUBLISH, ROWS, NEW_LIST],
+    },
+    Row {
+        case: "attach one",
+        before: &[&[A]],
+        request: &[A, B, N],
+        limit: 100,
+        page: [4, 2, 2, 2, 1],
+        more: &[STAMP, PUBLISH, ROWS, LIST],
+    },
+    Row {
+        case: "attach two",
+        before: &[&[A]],
+        request: &[A, B, C, N],
+        limit: 100,
+        page: [4, 3, 2, 2, 2],
+        more: &[STAMP, PUBLISH, ROWS, LIST],
+    },
+    Row {
+        case: "attach one, evict one",
+        before: &[&[B, A]],
+        request: &[B, A2, N],
+        limit: 1,
+        page: [4 + 2, 2 + 2, 2, 2, 1 + 1],
+        // Limits go beside STAMP and PUBLISH, and end with their removals: one round of the two is not their own.
+        more: &[STAMP, PUBLISH, ROWS, LIST],
+    },
+    Row {
+        case: "merge of two",
+        before: &[&[A], &[B]],
+        request: &[A, B, N],
+        limit: 100,
+        page: [5, 2, 2, 2, 2],
+        more: &[carry(1), STAMP, PUBLISH, COPY, collect(1)],
+    },
+    Row {
+        case: "merge of three",
+        before: &[&[A], &[B], &[C]],
+        request: &[A, B, C, N],
+        limit: 100,
+        page: [5, 3, 3, 3, 4],
+        more: &[carry(2), STAMP, PUBLISH, COPY, collect(2)],
+    },
+    Row {
+        case: "merge of two, and attach two",
+        before: &[&[A], &[B]],
+        request: &[A, B, C, W, N],
+        limit: 100,
+        page: [5, 4, 2, 2, 2 + 2],
+        more: &[
+            carry(1),
+            STAMP,
+            PUBLISH,
+            COPY,
+            collect(1),
+            cost([0, 0, 0, 0, 0, 1, 0]),
+        ],
+    },
+];
+
+fn sum(page: [usize; 5], more: &[Cost]) -> Cost {
+    let [rounds, claims, nodes, cells, conditional] = page;
+    let page = cost([rounds, claims, nodes, cells, conditional, 0, 0]);
+    more.iter().fold(page, |sum, one| sum + *one)
+}
+
+fn world(limit: u16) -> Solo {
+    let mut settings = IdentitySettings::default();
+    for config in &mut settings.identifier_configs {
+        if config.id_type == IdType::new("email") {
+            config.limit = limit;
+            config.limit_policy = LimitPolicy::Fifo;
+        }
+    }
+    Solo::new(settings)
+}
+
+/// Creates, and says whom and at what cost.
+fn create(s: &mut Solo, contact: Contact<'_>) -> (ProfileId, Cost) {
+    let (process, create) = (s.process(), s.create(contact, PATIENCE));
+    let (accepted, cost) = s.run(async move { process.create(create).await });
+    (accepted.expect("an answer").profile, cost)
+}
+
+#[test]
+fn a_create_costs_what_the_tables_say() {
+    for row in CREATES {
+        let mut s = world(row.limit);
+        for contact in row.before {
+            create(&mut s, contact);
+        }
+        let (_, counted) = create(&mut s, row.request);
+        assert_eq!(counted, sum(row.page, row.more), "{}", row.case);
+    }
+}
+
+#[test]
+fn a_patch_costs_what_the_tables_say() {
+    for (case, contact, page, more) in [
+        // FIND, and one node read, one cells read, one write and its round: the clock row rides in FIND's read of cells.
+        (
+            "nothing promoted",
+            &[N][..],
+            [1, 0, 1, 1, 0],
+            &[STAMP, PUBLISH][..],
+        ),
+        (
+            "a known identifier",
+            &[A, N],
+            [2, 1, 1, 1, 0],
+            &[STAMP, PUBLISH],
+        ),
+        (
+            "a new identifier",
+            &[C, N],
+            [4, 1, 2, 2, 1],
+            &[STAMP, PUBLISH, ROWS, LIST],
+        ),
+    ] {
+        let mut s = world(100);
+        let (profile, _) = create(&mut s, &[A, B]);
+        let (process, target, writes) =
+            (s.process(), s.target(profile, PATIENCE), s.writes(contact));
+        let (answer, counted) = s.run(async move { process.patch(&target, &writes).await });
+        assert_eq!(answer.expect("an answer"), Located::Here(()), "{case}");
+        assert_eq!(counted, sum(page, more), "{case}");
+    }
+}
+
+#[test]
+fn identifiers_cost_what_the_tables_say() {
+    let identifier = |s: &Solo, one| s.writes(&[one]).identifiers.remove(0);
+    let mut s = world(100);
+    let (profile, _) = create(&mut s, &[A, B]);
+    let (process, target, c) = (s.process(), s.target(profile, PATIENCE), identifier(&s, C));
+    let (answer, counted) = s.run(async move { process.add_identifier(&target, c).await });
+    assert_eq!(answer.expect("an answer"), Located::Here(()));
+    assert_eq!(
+        counted,
+        sum([4, 1, 2, 2, 1], &[STAMP, LOOK, ROWS, LIST]),
+        "add"
+    );
+
+    // CHANGE reads the list of the type, not only the claim of the old value: one round, and a claim a value. It then is a
+    // RESOLVE of the new value, which reads its claim and finds the profile once more: two rounds.
+    let (process, target) = (s.process(), s.target(profile, PATIENCE));
+    let (old, new) = (identifier(&s, A), identifier(&s, A2));
+    let (answer, counted) =
+        s.run(async move { process.change_identifier(&target, &old, new).await });
+    assert_eq!(answer.expect("an answer"), Located::Here(Changed::Done));
+    let (list, resolve) = (cost([1, 0, 1, 2, 0, 0, 0]), cost([2, 0, 1, 1, 0, 0, 0]));
+    // STAMP goes beside the round for limits.
+    let more = [
+        cost([0, 0, 0, 0, 0, 1, 0]),
+        LOOK,
+        ROWS,
+        FORGET,
+        list,
+        resolve,
+    ];
+    assert_eq!(counted, sum([6, 2, 3, 2, 2], &more), "change");
+
+    // RELEASE of one by its policy: the list of the type says which. FIND, list, claims, RELEASE.
+    let (process, target) = (s.process(), s.target(profile, PATIENCE));
+    let email = IdType::new("email");
+    let (answer, counted) = s.run(async move {
+        process
+            .remove_identifiers(&target, &email, Removal::One)
+            .await
+    });
+    assert_eq!(answer.expect("an answer"), Located::Here(Changed::Done));
+    assert_eq!(counted, sum([4, 1, 2, 2, 1], &[FORGET]), "remove");
+}
+
+#[test]
+fn a_deletion_costs_what_the_tables_say() {
+    let mut s = world(100);
+    let (older, _) = create(&mut s, &[A]);
+    let (profile, _) = create(&mut s, &[B]);
+    // A pointer that was refused stays in the node, and costs one read more.
+    let (key, token) = (
+        |profile| ProfileKey {
+            store: s.store.id,
+            profile,
+        },
+        LinkToken::from_uuid(Uuid::from_u128(1)),
+    );
+    let pointer = Some(Pointer {
+        parent: older,
+        token,
+    });
+    let refused = VerdictRow {
+        child: profile,
+        token,
+        verdict: Verdict::Void,
+    };
+    {
+        let mut world = lock(&s.world);
+        world.nodes_mut().insert(
+            key(profile),
+            Node {
+                pointer,
+                ..Node::default()
+            },
+        );
+        world.nodes_mut().insert(
+            key(older),
+            Node {
+                verdicts: vec![refused],
+                ..Node::default()
+            },
+        );
+    }
+    for (case, profile, page) in [
+        (
+            "with a refused pointer",
+            profile,
+            [2 + 1, 0, 1 + 1, 1 + 1, 1],
+        ),
+        ("without a pointer", older, [2, 0, 1, 1, 1]),
+    ] {
+        let (process, target) = (s.process(), s.target(profile, PATIENCE));
+        let (answer, counted) = s.run(async move { process.delete(&target).await });
+        assert_eq!(answer.expect("an answer"), Located::Here(()), "{case}");
+        assert_eq!(counted, sum(page, &[ASK]), "{case}");
+    }
+}
+
+#[test]
+fn a_batch_costs_what_its_creates_cost_and_the_rounds_of_one() {
+    let mut s = world(100);
+    let items = [&[A, N][..], &[A, B], &[C, N], &[B, N], &[W]].map(|item| s.writes(item));
+    let target = s.target(ProfileId::from_uuid(Uuid::nil()), PATIENCE);
+    let bulk = Bulk {
+        store: target.store,
+        items: items.to_vec(),
+        request: target.request,
+        deadline: target.deadline,
+    };
+    let process = s.process();
+    let (answer, counted) = s.run(async move { process.bulk(bulk).await });
+    answer.expect("an answer");
+    let one = |page| sum(page, &[STAMP, PUBLISH, ROWS, NEW_LIST]);
+    let all = one([2, 2, 0, 0, 2]) + one([2, 1, 0, 0, 1]) + one([2, 1, 0, 0, 1]);
+    assert_eq!(counted, Cost { rounds: 4, ..all });
+}
+
+/// A chain of merges, each into the next older profile, is as long as it can be: every profile points at the one before.
+#[test]
+fn a_chain_of_a_thousand_merges_costs_one_hop_and_one_round_of_members() {
+    const LENGTH: usize = 1_000;
+    let mut settings = IdentitySettings::default();
+    for config in &mut settings.identifier_configs {
+        config.limit = u16::MAX;
+    }
+    let mut s = Solo::new(settings);
+    let name = |number: usize| (format!("e{number}@example.com"), format!("c{number}"));
+    let profiles: Vec<ProfileId> = (0..LENGTH)
+        .map(|number| {
+            let (email, chat) = name(number);
+            create(&mut s, &[("email", &email), ("chatId", &chat)]).0
+        })
+        .collect();
+    for number in (1..LENGTH).rev() {
+        let ((email, _), (_, chat)) = (name(number), name(number - 1));
+        let (root, _) = create(&mut s, &[("email", &email), ("chatId", &chat)]);
+        assert_eq!(root, profiles[number - 1]);
+    }
+    let (last, _) = name(LENGTH - 1);
+    // The first walks, and leaves a hint; then it is one hop.
+    let (root, walked) = create(&mut s, &[("email", &last), N]);
+    assert_eq!(root, profiles[0]);
+    assert_eq!(walked.rounds, 2 + (LENGTH - 1) + 2);
+    let (root, hinted) = create(&mut s, &[("email", &last), N]);
+    assert_eq!(root, profiles[0]);
+    assert_eq!(hinted, sum([2 + 1, 1, 1 + 1, 1 + 1, 0], &[STAMP, PUBLISH]));
+
+    // FIND, the root's node and cells, and all its members at once.
+    let (process, store) = (s.process(), s.store.clone());
+    let (answer, counted) = s.run(async move { process.traits(&store, root).await });
+    assert!(matches!(answer, Ok(Located::Here(_))));
+    assert_eq!(counted, cost([3, 0, 2, 2 + (LENGTH - 1), 0, 0, 0]));
+}
