@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kith_domain::event::PurgeEvent;
-use kith_domain::id::{ClaimId, ProfileId, ProfileKey, RequestId, StoreId};
+use kith_domain::id::{ProfileId, ProfileKey, RequestId, StoreId};
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 
@@ -187,12 +187,7 @@ impl<D: Database, I: Ids> Step<'_, D, I> {
         let releases: Vec<Conditional> = held(self.database, store, &members, |_| true)
             .await?
             .into_iter()
-            .map(|held| Conditional::Release {
-                key: held.key,
-                expected: held.claim.id,
-                id: ClaimId::from_uuid(self.ids.random()),
-                by_request: self.request,
-            })
+            .map(|held| held.release(self.ids, self.request))
             .collect();
         if releases.is_empty() {
             return Ok(());
