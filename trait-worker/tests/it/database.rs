@@ -14,7 +14,8 @@ use kith_domain::traits::TraitCell;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, CellWrite, Cells, Claim, Clock, Conditional, Control, Created,
-    Durability, Identity, Listing, Node, NodeRead, Order, Outcome, Owners, OwnersRead, Select, Standing, Verdicts,
+    Durability, Identity, Listing, Node, NodeRead, Order, Outcome, Owners, OwnersRead, Select,
+    Standing, Verdicts,
 };
 use tracing::{Instrument as _, info_span};
 
