@@ -35,7 +35,7 @@ pub enum Durability {
 // ---------------------------------------------------------------------------------------------------------------- identity
 
 /// Who owns an identifier (`identity-protocol.md` 2, table `claim`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The owner, as it was when the claim was taken; `None` when released.
     pub profile: Option<ProfileId>,
@@ -50,7 +50,7 @@ pub struct Claim {
 }
 
 /// A pointer of a merged (or merging) profile at its parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pointer {
     /// The parent: an older profile.
     pub parent: ProfileId,
@@ -59,7 +59,7 @@ pub struct Pointer {
 }
 
 /// What a parent decided about one pointer at it. Never changes once written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The child is a member of the parent's set.
     Linked,
@@ -68,7 +68,7 @@ pub enum Verdict {
 }
 
 /// One read of a profile's node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NodeRead {
     /// Which node.
     pub at: ProfileKey,
@@ -77,7 +77,7 @@ pub struct NodeRead {
 }
 
 /// Which verdict rows of a node a read wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdicts {
     /// None.
     None,
@@ -90,7 +90,7 @@ pub enum Verdicts {
 /// A profile's node. All fields empty: a node never written, which is a live root.
 ///
 /// Where the verdict asked for is absent, an engine may read the pointer and the mark a moment later than the verdict.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Node {
     /// The profile's own pointer.
     pub pointer: Option<Pointer>,
@@ -101,7 +101,7 @@ pub struct Node {
 }
 
 /// One verdict row of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VerdictRow {
     /// The child that pointed here.
     pub child: ProfileId,
@@ -113,7 +113,7 @@ pub struct VerdictRow {
 
 /// A conditional statement (`identity-protocol.md` 3). Each writes a fresh id and names the exact id it replaces, so it may
 /// be sent again unchanged, and once refused it can never succeed later.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Conditional {
     /// CLAIM: take an identifier. Condition: the claim's id is `expected`.
     Claim {
@@ -193,7 +193,7 @@ pub enum Conditional {
 }
 
 /// How a conditional statement ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It was applied.
     Applied,
@@ -204,7 +204,7 @@ pub enum Outcome {
 }
 
 /// The columns of a refused statement's condition, as they stood. An engine that cannot tell leaves a field empty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Standing {
     /// CLAIM, RELEASE: the claim's id.
     pub claim_id: Option<ClaimId>,
@@ -249,7 +249,7 @@ pub trait Identity: Send + Sync {
 // ------------------------------------------------------------------------------------------------------------------- cells
 
 /// Which rows of a profile's cells a read wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Select {
     /// The clock row.
     Clock,
@@ -269,7 +269,7 @@ pub enum Select {
 }
 
 /// One read of a profile's cells: one partition, any number of selections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CellRead {
     /// Which profile.
     pub at: ProfileKey,
@@ -278,7 +278,7 @@ pub struct CellRead {
 }
 
 /// The rows that a read found. What was not selected is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct CellRows {
     /// The clock row.
     pub clock: Option<Micros>,
@@ -295,7 +295,7 @@ pub struct CellRows {
 }
 
 /// A hint that an identifier belongs to the profile: it counts while the claim names this profile and this claim id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdentRow {
     /// The type.
     pub id_type: IdType,
@@ -310,7 +310,7 @@ pub struct IdentRow {
 }
 
 /// Whether limits were enforced and members copied after a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinkRow {
     /// The child.
     pub child: ProfileId,
@@ -321,7 +321,7 @@ pub struct LinkRow {
 }
 
 /// One plain write to a profile's cells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CellWrite {
     /// The clock row; its value is the time of the batch. Last write wins, so the row is a max register.
     Clock,
@@ -340,7 +340,7 @@ pub enum CellWrite {
 }
 
 /// Plain writes to one profile's cells under one time: applied together, in one statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CellBatch {
     /// Which profile.
     pub at: ProfileKey,
@@ -471,7 +471,7 @@ pub trait Control: Send + Sync {
 pub type Header = (String, Bytes);
 
 /// A record to be published.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewRecord {
     /// The key: records with one key keep their order in the log. Ours are profile ids, for batching only.
     pub key: Bytes,

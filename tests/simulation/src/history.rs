@@ -8,7 +8,7 @@ use kith_domain::store::StoreRecord;
 use kith_domain::traits::{TraitCell, join};
 use kith_profiles::ports::{Pointer, Verdict};
 
-use crate::run::Op;
+use crate::case::Op;
 use crate::world::World;
 
 /// What is added to a request's number when it is sent again.
@@ -41,7 +41,7 @@ pub struct Delete {
 }
 
 /// The history of one run.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct History {
     /// All creates and patches, in the order of sending.
     pub creates: Vec<Create>,

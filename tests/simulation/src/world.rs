@@ -1,6 +1,7 @@
 //! What the ports stand for: tables, a log, and the statements that are in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::task::Waker;
 
 use kith_domain::event::{Event, PurgeEvent, TraitEvent};
@@ -15,7 +16,7 @@ use kith_profiles::ports::{
 };
 
 /// One statement in flight.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Statement {
     /// A claim's read.
     ReadClaim(ClaimKey),
@@ -65,7 +66,7 @@ impl Statement {
 }
 
 /// The answer to a statement.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// To [`Statement::ReadClaim`].
     Claim(Option<Claim>),
@@ -86,7 +87,7 @@ pub enum Reply {
 }
 
 /// A statement in flight, or answered and not yet collected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Flight {
     /// Whose it is.
     pub client: usize,
@@ -115,7 +116,7 @@ pub enum Broken {
 }
 
 /// Tables, log and flights.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct World {
     claims: BTreeMap<ClaimKey, Claim>,
     nodes: BTreeMap<ProfileKey, Node>,
@@ -145,7 +146,8 @@ pub struct World {
     pub steps: u64,
     /// How far each client's wall clock is off, in microseconds.
     pub skews: BTreeMap<usize, i64>,
-    next_id: u128,
+    /// The last id that was counted; where a client counts for itself, it begins at a number of its own.
+    pub last_id: u128,
 }
 
 impl World {
@@ -248,12 +250,7 @@ impl World {
             return;
         };
         let (client, statement) = (entry.client, entry.statement.clone());
-        let reply = if matches!(statement, Statement::Attempt(_)) {
-            Reply::Outcome(Outcome::Unknown)
-        } else {
-            Reply::Failed
-        };
-        self.answer(flight, reply);
+        self.answer(flight, Self::unknown(&statement));
         if applied {
             self.apply(&statement);
         } else {
@@ -262,7 +259,8 @@ impl World {
         }
     }
 
-    fn answer(&mut self, flight: u64, reply: Reply) {
+    /// Answers a statement with this, whatever the tables say.
+    pub fn answer(&mut self, flight: u64, reply: Reply) {
         if let Some(entry) = self.flights.get_mut(&flight) {
             entry.reply = Some(reply);
             if let Some(waker) = entry.waker.take() {
@@ -273,12 +271,54 @@ impl World {
 
     /// A counter, as the source of ids.
     pub fn count(&mut self) -> u128 {
-        self.next_id += 1;
-        self.next_id
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// What an answer is that never comes.
+    #[must_use]
+    pub fn unknown(statement: &Statement) -> Reply {
+        if matches!(statement, Statement::Attempt(_)) {
+            Reply::Outcome(Outcome::Unknown)
+        } else {
+            Reply::Failed
+        }
     }
 
     /// Applies a statement. `None`: a node's read whose verdict is absent goes on with a second read.
-    fn apply(&mut self, statement: &Statement) -> Option<Reply> {
+    pub fn apply(&mut self, statement: &Statement) -> Option<Reply> {
+        match statement {
+            Statement::Attempt(conditional) => {
+                return Some(Reply::Outcome(self.attempt(conditional)));
+            }
+            Statement::WriteCells(batch) => self.write_cells(batch),
+            Statement::Purge(at, time) => self.purge(*at, *time),
+            Statement::List(at) => {
+                self.listing.insert(*at);
+            }
+            Statement::Publish(record) => match Event::decode(&record.payload) {
+                Ok(Event::Traits(event)) => {
+                    self.stamps.insert(event.request, event.stamp);
+                    self.log.push(event);
+                }
+                Ok(Event::Purge(event)) => self.purges.push(event),
+                Err(_) => self.poison += 1,
+            },
+            Statement::ReadClaim(_)
+            | Statement::ReadNode(_)
+            | Statement::ReadStatics(_)
+            | Statement::ReadCells(_)
+            | Statement::Page(..)
+            | Statement::ReadStore(_)
+            | Statement::Sleep => return self.read(statement),
+        }
+        Some(Reply::Done)
+    }
+
+    /// The answer to a statement that changes nothing; of others it says only that they are done. `None` as of
+    /// [`World::apply`].
+    #[must_use]
+    pub fn read(&self, statement: &Statement) -> Option<Reply> {
         Some(match statement {
             Statement::ReadClaim(key) => Reply::Claim(self.claims.get(key).copied()),
             Statement::ReadNode(read) => return self.read_node(*read).map(Reply::Node),
@@ -287,36 +327,17 @@ impl World {
                 node.verdicts.clear();
                 Reply::Node(node)
             }
-            Statement::Attempt(conditional) => Reply::Outcome(self.attempt(conditional)),
             Statement::ReadCells(read) => Reply::Rows(self.read_cells(read)),
-            Statement::WriteCells(batch) => {
-                self.write_cells(batch);
-                Reply::Done
-            }
-            Statement::Purge(at, time) => {
-                self.purge(*at, *time);
-                Reply::Done
-            }
-            Statement::List(at) => {
-                self.listing.insert(*at);
-                Reply::Done
-            }
             Statement::Page(store, order, after, limit) => {
                 Reply::Page(self.page(*store, *order, *after, *limit))
             }
             Statement::ReadStore(store) => Reply::Store(Box::new(self.stores.get(store).cloned())),
-            Statement::Publish(record) => {
-                match Event::decode(&record.payload) {
-                    Ok(Event::Traits(event)) => {
-                        self.stamps.insert(event.request, event.stamp);
-                        self.log.push(event);
-                    }
-                    Ok(Event::Purge(event)) => self.purges.push(event),
-                    Err(_) => self.poison += 1,
-                }
-                Reply::Done
-            }
-            Statement::Sleep => Reply::Done,
+            Statement::Sleep
+            | Statement::Attempt(_)
+            | Statement::WriteCells(_)
+            | Statement::Purge(..)
+            | Statement::List(_)
+            | Statement::Publish(_) => Reply::Done,
         })
     }
 
@@ -405,7 +426,7 @@ impl World {
                     verdict: Verdict::Linked,
                 };
                 self.on_node(*parent, *expected, Some(row), false, |node| {
-                    node.verdicts.push(row)
+                    write_verdict(&mut node.verdicts, row);
                 })
             }
             Conditional::Void {
@@ -430,7 +451,7 @@ impl World {
                         ..Standing::default()
                     });
                 }
-                node.verdicts.push(row);
+                write_verdict(&mut node.verdicts, row);
                 Outcome::Applied
             }
             Conditional::Kill {
@@ -547,10 +568,10 @@ impl World {
         {
             return;
         }
-        self.written
-            .entry(batch.at)
-            .or_default()
-            .push(batch.clone());
+        let written = self.written.entry(batch.at).or_default();
+        if !written.contains(batch) {
+            written.push(batch.clone());
+        }
         self.write_rows(batch);
     }
 
@@ -594,8 +615,8 @@ impl World {
                 }
                 CellWrite::Link(row) => write_link(&mut rows.links, *row),
                 CellWrite::Member(profile) => {
-                    if !rows.members.contains(profile) {
-                        rows.members.push(*profile);
+                    if let Err(place) = rows.members.binary_search(profile) {
+                        rows.members.insert(place, *profile);
                     }
                 }
                 CellWrite::Root(ancestor) => rows.root = Some(*ancestor),
@@ -646,6 +667,32 @@ impl World {
                 .take(limit)
                 .collect(),
         }
+    }
+
+    /// Names what tables and log hold, however it came about: equal for equal contents.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut state = DefaultHasher::new();
+        self.claims.hash(&mut state);
+        self.nodes.hash(&mut state);
+        self.cells.hash(&mut state);
+        self.purged.hash(&mut state);
+        self.forgotten.hash(&mut state);
+        self.ident_times.hash(&mut state);
+        self.listing.hash(&mut state);
+        self.stamps.hash(&mut state);
+        self.poison.hash(&mut state);
+        // In any order.
+        let batches = self.written.values().flatten();
+        batches
+            .map(hash_of)
+            .fold(0, u64::wrapping_add)
+            .hash(&mut state);
+        let events = self.log.iter().map(hash_of);
+        events.fold(0, u64::wrapping_add).hash(&mut state);
+        let purges = self.purges.iter().map(hash_of);
+        purges.fold(0, u64::wrapping_add).hash(&mut state);
+        state.finish()
     }
 
     // ------------------------------------------------------------------------------------------ what predicates look at
@@ -704,27 +751,38 @@ impl World {
     }
 }
 
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut state = DefaultHasher::new();
+    value.hash(&mut state);
+    state.finish()
+}
+
+// Rows are kept in the order of their keys, as tables do: what was written in another order is the same state.
+
+fn write_verdict(rows: &mut Vec<VerdictRow>, row: VerdictRow) {
+    let key = |row: &VerdictRow| (row.child, row.token);
+    let place = rows.partition_point(|old| key(old) < key(&row));
+    rows.insert(place, row);
+}
+
 fn write_ident(rows: &mut Vec<IdentRow>, row: &IdentRow) {
-    match rows.iter_mut().find(|old| old.claim == row.claim) {
-        Some(old) => old.settled |= row.settled,
-        None => rows.push(row.clone()),
+    match rows.binary_search_by_key(&row.claim, |old| old.claim) {
+        Ok(place) => rows[place].settled |= row.settled,
+        Err(place) => rows.insert(place, row.clone()),
     }
 }
 
 fn write_link(rows: &mut Vec<LinkRow>, row: LinkRow) {
-    match rows
-        .iter_mut()
-        .find(|old| old.child == row.child && old.token == row.token)
-    {
-        Some(old) => old.settled |= row.settled,
-        None => rows.push(row),
+    match rows.binary_search_by_key(&(row.child, row.token), |old| (old.child, old.token)) {
+        Ok(place) => rows[place].settled |= row.settled,
+        Err(place) => rows.insert(place, row),
     }
 }
 
 fn write_trait(rows: &mut Vec<TraitCell>, definition: DefinitionId, cell: TraitCell) {
-    match rows.iter_mut().find(|old| old.definition == definition) {
-        Some(old) if cell.replaces(old) => *old = cell,
-        Some(_) => {}
-        None => rows.push(cell),
+    match rows.binary_search_by_key(&definition, |old| old.definition) {
+        Ok(place) if cell.replaces(&rows[place]) => rows[place] = cell,
+        Ok(_) => {}
+        Err(place) => rows.insert(place, cell),
     }
 }

@@ -8,7 +8,7 @@ use super::{EventError, PURGE_KIND, VERSION, read};
 use crate::id::{ProfileId, ProfileKey, RequestId, StoreId};
 
 /// A set that is dead, by its root. Whoever applies it looks whether that is so, and erases what the set had written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PurgeEvent {
     /// The store.
     pub store: StoreId,

@@ -2,6 +2,8 @@
 
 #![expect(dead_code, reason = "each suite takes what it needs")]
 
+pub(crate) mod small;
+
 use std::collections::BTreeSet;
 
 use kith_domain::identifier::IdType;
