@@ -22,8 +22,11 @@ use kith_profiles::environment::Omission;
 
 use crate::case::{Op, identifier, store};
 use crate::client::Recorder;
-use crate::history::{REPEATED, quiet_findings, row_findings, state_findings};
+use crate::history::REPEATED;
+use crate::judge::unexplained;
+use crate::quiet::{quiet_findings, row_findings};
 use crate::replay::{Client, Role};
+use crate::states::state_findings;
 use crate::world::{Broken, Reply, Statement, World};
 
 /// A case to be searched.
@@ -137,7 +140,7 @@ pub fn search(case: &Small, states_max: usize) -> Report {
     let store = Arc::new(store(case.settings.clone()));
     let mut world = World::default();
     world.broken = case.broken;
-    let mut recorder = Recorder::default();
+    let mut recorder = Recorder::new(&store);
     for (number, op) in (1..).zip(&case.prelude) {
         let mut client = Client::new(role(case, 0, op, number, Arc::default()), &store);
         alone(&mut world, &mut client, &mut recorder, &store);
@@ -294,7 +297,9 @@ impl Search {
                 && self.judged.insert(state.left())
             {
                 self.report.crashes += 1;
-                findings = self.crash(&state);
+                let explained = unexplained(&state.world, &state.recorder.history, &self.store);
+                findings.extend(explained.err());
+                findings.extend(self.crash(&state));
             }
             if !findings.is_empty() {
                 self.report.findings = findings;

@@ -15,6 +15,11 @@ use kith_profiles::ports::{
     Node, NodeRead, Order, Outcome, Pointer, Select, Standing, Verdict, VerdictRow, Verdicts,
 };
 
+mod broken;
+
+pub use broken::Broken;
+use broken::Shadow;
+
 /// One statement in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Statement {
@@ -28,6 +33,8 @@ pub enum Statement {
     Attempt(Conditional),
     /// A read of cells.
     ReadCells(CellRead),
+    /// The second half of a read of cells by an engine that reads member rows first: the rest, a moment later.
+    ReadMarks(CellRead, Vec<ProfileId>),
     /// A plain batch.
     WriteCells(CellBatch),
     /// The removal of a partition of cells.
@@ -58,6 +65,7 @@ impl Statement {
             | Self::ReadNode(_)
             | Self::ReadStatics(_)
             | Self::ReadCells(_)
+            | Self::ReadMarks(..)
             | Self::Page(..)
             | Self::ReadStore(_)
             | Self::Sleep => false,
@@ -100,21 +108,6 @@ pub struct Flight {
     waker: Option<Waker>,
 }
 
-/// A condition of the engine that is left out, to see whether it is missed (`identity-protocol.md` 8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Broken {
-    /// LINK takes a parent whose own pointer is not as read.
-    LinkIgnoresPointer,
-    /// LINK takes a dead parent.
-    LinkIgnoresDead,
-    /// POINT takes a dead child.
-    PointIgnoresDead,
-    /// CLAIM and RELEASE look at the owner only, not at the exact claim.
-    ClaimByOwner,
-    /// A pointer without a verdict counts as linked.
-    UndecidedFollowed,
-}
-
 /// Tables, log and flights.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -130,6 +123,8 @@ pub struct World {
     listing: BTreeSet<ProfileKey>,
     /// A condition that is left out.
     pub broken: Option<Broken>,
+    /// What a broken engine keeps of former states.
+    shadow: Shadow,
     /// Stores by id.
     pub stores: BTreeMap<StoreId, StoreRecord>,
     /// Every trait event that reached the log.
@@ -140,6 +135,16 @@ pub struct World {
     pub stamps: BTreeMap<RequestId, Micros>,
     /// Records that reached the log and are no events.
     pub poison: usize,
+    /// Every profile that was ever claimed for, and the request that did it first: it made the id.
+    pub made: BTreeMap<ProfileId, RequestId>,
+    /// Conditional statements whose outcome stayed unknown.
+    pub unknowns: u64,
+    /// Writes that were applied.
+    pub changes: u64,
+    /// The last CLAIM that gave each identifier to somebody, released or not.
+    pub added: BTreeMap<ClaimKey, Claim>,
+    /// A request that gave two stamps, if any did.
+    pub restamped: Option<RequestId>,
     flights: BTreeMap<u64, Flight>,
     next_flight: u64,
     /// Steps so far: simulated time.
@@ -154,6 +159,7 @@ impl World {
     /// Puts a statement in flight.
     pub fn depart(&mut self, client: usize, statement: Statement) -> u64 {
         self.next_flight += 1;
+        self.on_departure(&statement);
         let flight = Flight {
             client,
             statement,
@@ -231,6 +237,12 @@ impl World {
         let statement = entry.statement.clone();
         if entry.is_orphan {
             self.flights.remove(&flight);
+            self.apply_whole(statement);
+            return;
+        }
+        let (statement, rest) = self.bend(statement);
+        if let (Some(rest), Some(entry)) = (rest, self.flights.get_mut(&flight)) {
+            entry.statement = rest;
             self.apply(&statement);
             return;
         }
@@ -252,7 +264,9 @@ impl World {
         let (client, statement) = (entry.client, entry.statement.clone());
         self.answer(flight, Self::unknown(&statement));
         if applied {
-            self.apply(&statement);
+            let former = self.former(&statement);
+            self.apply_whole(statement);
+            self.keep(former);
         } else {
             let ghost = self.depart(client, statement);
             self.abandon(ghost);
@@ -261,6 +275,7 @@ impl World {
 
     /// Answers a statement with this, whatever the tables say.
     pub fn answer(&mut self, flight: u64, reply: Reply) {
+        self.unknowns += u64::from(matches!(reply, Reply::Outcome(Outcome::Unknown)));
         if let Some(entry) = self.flights.get_mut(&flight) {
             entry.reply = Some(reply);
             if let Some(waker) = entry.waker.take() {
@@ -285,10 +300,21 @@ impl World {
         }
     }
 
+    /// Applies a statement that nobody waits for, whatever an engine makes of it.
+    pub fn apply_whole(&mut self, statement: Statement) {
+        let (statement, rest) = self.bend(statement);
+        self.apply(&statement);
+        if let Some(rest) = rest {
+            self.apply(&rest);
+        }
+    }
+
     /// Applies a statement. `None`: a node's read whose verdict is absent goes on with a second read.
     pub fn apply(&mut self, statement: &Statement) -> Option<Reply> {
+        self.changes += u64::from(statement.is_write());
         match statement {
             Statement::Attempt(conditional) => {
+                self.on_settled(conditional);
                 return Some(Reply::Outcome(self.attempt(conditional)));
             }
             Statement::WriteCells(batch) => self.write_cells(batch),
@@ -298,7 +324,10 @@ impl World {
             }
             Statement::Publish(record) => match Event::decode(&record.payload) {
                 Ok(Event::Traits(event)) => {
-                    self.stamps.insert(event.request, event.stamp);
+                    let former = self.stamps.insert(event.request, event.stamp);
+                    if former.is_some_and(|former| former != event.stamp) {
+                        self.restamped = Some(event.request);
+                    }
                     self.log.push(event);
                 }
                 Ok(Event::Purge(event)) => self.purges.push(event),
@@ -308,6 +337,7 @@ impl World {
             | Statement::ReadNode(_)
             | Statement::ReadStatics(_)
             | Statement::ReadCells(_)
+            | Statement::ReadMarks(..)
             | Statement::Page(..)
             | Statement::ReadStore(_)
             | Statement::Sleep => return self.read(statement),
@@ -320,14 +350,19 @@ impl World {
     #[must_use]
     pub fn read(&self, statement: &Statement) -> Option<Reply> {
         Some(match statement {
-            Statement::ReadClaim(key) => Reply::Claim(self.claims.get(key).copied()),
+            Statement::ReadClaim(key) => Reply::Claim(self.seen_claim(*key)),
             Statement::ReadNode(read) => return self.read_node(*read).map(Reply::Node),
             Statement::ReadStatics(at) => {
-                let mut node = self.nodes.get(at).cloned().unwrap_or_default();
+                let mut node = self.seen_node(*at, false);
                 node.verdicts.clear();
                 Reply::Node(node)
             }
             Statement::ReadCells(read) => Reply::Rows(self.read_cells(read)),
+            Statement::ReadMarks(read, members) => {
+                let mut rows = self.read_cells(read);
+                rows.members.clone_from(members);
+                Reply::Rows(rows)
+            }
             Statement::Page(store, order, after, limit) => {
                 Reply::Page(self.page(*store, *order, *after, *limit))
             }
@@ -342,7 +377,7 @@ impl World {
     }
 
     fn read_node(&self, read: NodeRead) -> Option<Node> {
-        let whole = self.nodes.get(&read.at).cloned().unwrap_or_default();
+        let whole = self.seen_node(read.at, read.verdicts == Verdicts::All);
         let verdicts = match read.verdicts {
             Verdicts::None => Vec::new(),
             Verdicts::All => whole.verdicts.clone(),
@@ -383,7 +418,12 @@ impl World {
                     place: *place,
                     by_request: *by_request,
                 };
-                self.set_claim(*key, *expected, claim)
+                let outcome = self.set_claim(*key, *expected, claim);
+                if outcome == Outcome::Applied {
+                    self.made.entry(*profile).or_insert(*by_request);
+                    self.added.insert(*key, claim);
+                }
+                outcome
             }
             Conditional::Release {
                 key,
@@ -472,11 +512,12 @@ impl World {
     ) -> Outcome {
         let standing = self.claims.get(&key).map(|claim| claim.id);
         // The owner alone: whoever was read to have it, or not to.
+        let is_any = self.broken == Some(Broken::ReleaseAnyClaim) && claim.profile.is_none();
         let by_owner = self.broken == Some(Broken::ClaimByOwner) && {
             let owner = self.claims.get(&key).and_then(|claim| claim.profile);
             owner.is_some() == expected.is_some() || owner.is_none()
         };
-        if standing != expected && !by_owner {
+        if standing != expected && !by_owner && !is_any {
             return Outcome::Refused(Standing {
                 claim_id: standing,
                 ..Standing::default()
@@ -527,7 +568,9 @@ impl World {
 
     fn read_cells(&self, read: &CellRead) -> CellRows {
         let Some(whole) = self.cells.get(&read.at) else {
-            return CellRows::default();
+            let mut rows = CellRows::default();
+            self.bend_rows(read, &mut rows);
+            return rows;
         };
         let mut rows = CellRows::default();
         for select in &read.select {
@@ -557,6 +600,7 @@ impl World {
                 Select::Traits => rows.traits.clone_from(&whole.traits),
             }
         }
+        self.bend_rows(read, &mut rows);
         rows
     }
 
@@ -696,6 +740,14 @@ impl World {
     }
 
     // ------------------------------------------------------------------------------------------ what predicates look at
+
+    /// The same tables, with everybody crashed and all that was in flight lost.
+    #[must_use]
+    pub fn crashed(&self) -> Self {
+        let mut world = self.clone();
+        world.flights.clear();
+        world
+    }
 
     /// Whether a profile is in its store's listing.
     #[must_use]
