@@ -204,7 +204,7 @@ impl Cost {
         match statement {
             Statement::ReadClaim(_) | Statement::ReadOwners(_) => self.claims += 1,
             Statement::ReadNode(_) | Statement::ReadStatics(_) => self.nodes += 1,
-            Statement::ReadCells(_) => self.cells += 1,
+            Statement::ReadCells(_) | Statement::ReadMarks(..) => self.cells += 1,
             Statement::Attempt(_) => self.conditional += 1,
             Statement::WriteCells(_)
             | Statement::List(_)
