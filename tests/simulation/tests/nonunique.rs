@@ -476,7 +476,7 @@ fn repeat(run: &mut Run, process: &Arc<Profiles<SimParts>>, rng: &mut SmallRng) 
     found
 }
 
-/// As many times as many seeds as in the test command: `make simulate` says.
+/// How many times as many seeds as in the test command.
 fn factor() -> u64 {
     let factor = std::env::var("KITH_SIMULATE_FACTOR").ok();
     factor.map_or(1, |factor| factor.parse().unwrap())
