@@ -119,10 +119,10 @@ pub fn agreed(world: &World, store: &StoreRecord, identifiers: &[Identifier]) ->
     sets.flat_map(|(_, members)| members).collect()
 }
 
-/// True once nothing is under way and every request without an answer was sent again. `limits` says whether a type has a limit
-/// that counts here: then values may have gone.
+/// True once nothing is under way and every request without an answer was sent again. `may_go` says whether values that are
+/// not unique may have gone, over a limit or removed: then nothing is said about who has them.
 #[must_use]
-pub fn findings(world: &World, store: &StoreRecord, seen: &Seen, limits: bool) -> Vec<String> {
+pub fn findings(world: &World, store: &StoreRecord, seen: &Seen, may_go: bool) -> Vec<String> {
     let mut findings = Vec::new();
     let root_of = |profile| world.root_of(at(store, profile));
     let rooted: Vec<(&Request, ProfileId)> = seen
@@ -141,7 +141,7 @@ pub fn findings(world: &World, store: &StoreRecord, seen: &Seen, limits: bool) -
         }
     }
     for (place, (one, root)) in rooted.iter().enumerate() {
-        if !limits {
+        if !may_go {
             // Two that carried the same values of two types.
             for (other, elsewhere) in &rooted[..place] {
                 let shared = one.identifiers.iter().filter(|id| {
@@ -168,7 +168,7 @@ pub fn findings(world: &World, store: &StoreRecord, seen: &Seen, limits: bool) -
                 if owner != Some(*root) {
                     findings.push(format!("a unique value of {} is at {owner:?}", one.id));
                 }
-            } else if !limits && !holders(world, store, id).iter().any(|(of, _)| of == root) {
+            } else if !may_go && !holders(world, store, id).iter().any(|(of, _)| of == root) {
                 findings.push(format!("{root} lost a value of {}", one.id));
             }
         }
@@ -176,13 +176,13 @@ pub fn findings(world: &World, store: &StoreRecord, seen: &Seen, limits: bool) -
             findings.push(format!("{root} is not listed"));
         }
     }
-    findings.extend(row_findings(world, store, seen));
+    findings.extend(row_findings(world, store, seen, may_go));
     findings.extend(limit_findings(world, store));
     findings
 }
 
 /// What every row of an owner owes, whoever wrote it.
-fn row_findings(world: &World, store: &StoreRecord, seen: &Seen) -> Vec<String> {
+fn row_findings(world: &World, store: &StoreRecord, seen: &Seen, may_go: bool) -> Vec<String> {
     let mut findings = Vec::new();
     let mut made: BTreeMap<&Identifier, BTreeSet<ProfileId>> = BTreeMap::new();
     let identifiers: BTreeSet<&Identifier> = seen
@@ -216,7 +216,8 @@ fn row_findings(world: &World, store: &StoreRecord, seen: &Seen) -> Vec<String> 
                 findings.push(format!("{root} has a value of {} and nothing else", by.id));
             }
             // Alone it adds a row only where nobody has the value.
-            if by.identifiers.len() == 1 && matches(store, id) && seen.deletes.is_empty() {
+            let is_alone = by.identifiers.len() == 1 && matches(store, id);
+            if is_alone && seen.deletes.is_empty() && !may_go {
                 made.entry(id).or_default().insert(row.profile);
             }
         }
@@ -251,5 +252,32 @@ fn limit_findings(world: &World, store: &StoreRecord) -> Vec<String> {
         config.is_some_and(|config| values.len() > usize::from(config.limit))
     });
     over.map(|((root, id_type), values)| format!("{root} has {} of {id_type}", values.len()))
+        .collect()
+}
+
+/// The members of a set that have a value of this type, by the values of these requests.
+#[must_use]
+pub fn owners_of(
+    world: &World,
+    store: &StoreRecord,
+    seen: &Seen,
+    id_type: &IdType,
+) -> BTreeMap<ProfileId, BTreeSet<ProfileId>> {
+    let mut owners: BTreeMap<ProfileId, BTreeSet<ProfileId>> = BTreeMap::new();
+    let values = seen.requests.iter().flat_map(|one| &one.identifiers);
+    for id in values.filter(|id| id.id_type == *id_type) {
+        for (root, row) in holders(world, store, id) {
+            owners.entry(root).or_default().insert(row.profile);
+        }
+    }
+    owners
+}
+
+/// True once every dead set was purged: nobody who is dead is an owner.
+#[must_use]
+pub fn purge_findings(world: &World, store: &StoreRecord) -> Vec<String> {
+    let rows = world.owners().values().flat_map(|owners| &owners.rows);
+    rows.filter(|row| !row.released && world.root_of(at(store, row.profile)).is_none())
+        .map(|row| format!("{} is dead, and an owner", row.profile))
         .collect()
 }

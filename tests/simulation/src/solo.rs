@@ -25,7 +25,7 @@ use crate::world::{Statement, World};
 pub struct Cost {
     /// Sequential steps.
     pub rounds: usize,
-    /// Claims read.
+    /// Claims read, and owners of shared values.
     pub claims: usize,
     /// Nodes read.
     pub nodes: usize,

@@ -9,17 +9,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use kith_domain::body::WriteSet;
-use kith_domain::id::RequestId;
+use kith_domain::id::{ProfileId, ProfileKey, RequestId};
 use kith_domain::identifier::{IdType, Identifier};
 use kith_domain::settings::{IdentitySettings, LimitPolicy};
 use kith_domain::store::StoreRecord;
 use kith_profiles::Profiles;
-use kith_profiles::change::Target;
+use kith_profiles::change::{Removal, Target};
 use kith_profiles::create::Create;
 use kith_profiles::environment::{Environment, Omission};
+use kith_profiles::purge::Purge;
 use kith_profiles::read::Located;
 use kith_simulation::executor::Executor;
-use kith_simulation::nonunique::{Request, Seen, agreed, findings, identifier, settings};
+use kith_simulation::nonunique::{
+    Request, Seen, agreed, findings, identifier, owners_of, purge_findings, settings,
+};
 use kith_simulation::ports::{Shared, SimParts, lock, parts};
 use kith_simulation::run::store;
 use kith_simulation::world::World;
@@ -39,6 +42,8 @@ enum Op {
     Create(Vec<String>),
     /// Deletes whoever has this unique value when it is sent.
     Delete(String),
+    /// Takes every household from whoever has this unique value.
+    Leave(String),
 }
 
 /// What a run is made of.
@@ -51,7 +56,8 @@ struct Case {
     omission: Option<Omission>,
     unknown_permille: u32,
     crash_permille: u32,
-    limits: bool,
+    /// Whether values may go, over a limit or removed.
+    may_go: bool,
 }
 
 fn create(names: &str) -> Op {
@@ -66,7 +72,7 @@ fn case(prelude: &[&str], clients: &[&str]) -> Case {
         omission: None,
         unknown_permille: 0,
         crash_permille: 0,
-        limits: false,
+        may_go: false,
     }
 }
 
@@ -105,6 +111,7 @@ impl Setting {
         let is_answered = match op {
             Op::Create(names) => self.create(process, number, names).await,
             Op::Delete(name) => self.delete(process, number, name).await,
+            Op::Leave(name) => self.leave(process, number, name).await,
         };
         if is_answered {
             self.open.lock().unwrap().remove(&number);
@@ -142,6 +149,26 @@ impl Setting {
         answer.is_ok()
     }
 
+    fn target(&self, process: &Profiles<SimParts>, number: u128, profile: ProfileId) -> Target {
+        Target {
+            store: Arc::clone(&self.store),
+            profile,
+            request: request(number),
+            deadline: process.environment().deadline_in(PATIENCE),
+        }
+    }
+
+    async fn leave(&self, process: &Profiles<SimParts>, number: u128, name: &str) -> bool {
+        let owners = process.lookup(&self.store, identifier(name)).await;
+        let Some(profile) = owners.unwrap().first().copied() else {
+            return true;
+        };
+        let target = self.target(process, number, profile);
+        let household = IdType::new("household");
+        let removed = process.remove_identifiers(&target, &household, Removal::All);
+        removed.await.is_ok()
+    }
+
     async fn delete(&self, process: &Profiles<SimParts>, number: u128, name: &str) -> bool {
         let owners = process.lookup(&self.store, identifier(name)).await;
         let Some(profile) = owners.unwrap().first().copied() else {
@@ -152,12 +179,7 @@ impl Setting {
             seen.deletes.push(None);
             seen.deletes.len() - 1
         };
-        let target = Target {
-            store: Arc::clone(&self.store),
-            profile,
-            request: request(number),
-            deadline: process.environment().deadline_in(PATIENCE),
-        };
+        let target = self.target(process, number, profile);
         let answer = process.delete(&target).await;
         let tick = self.tick();
         if let Ok(located) = &answer {
@@ -171,8 +193,8 @@ impl Setting {
     }
 }
 
-fn key(target: &Target) -> kith_domain::id::ProfileKey {
-    kith_domain::id::ProfileKey {
+fn key(target: &Target) -> ProfileKey {
+    ProfileKey {
         store: target.store.id,
         profile: target.profile,
     }
@@ -339,13 +361,27 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
     }
     let judge = || {
         let world = lock(&setting.world);
-        findings(&world, &setting.store, &setting.seen(), case.limits)
+        findings(&world, &setting.store, &setting.seen(), case.may_go)
     };
     let mut found = judge();
     // With a unique value the same again ends at the same set, and changes nobody's rows.
-    if found.is_empty() && !case.limits {
+    if found.is_empty() && !case.may_go {
         found.extend(repeat(&mut run, fresh, &mut rng));
         found.extend(judge());
+    }
+    // A removal takes every row of a set, and nobody else's.
+    if found.is_empty() {
+        found.extend(leave(&mut run, fresh, &mut rng));
+    }
+    // A purge takes the rows of the dead, and no others.
+    if found.is_empty() {
+        purge(&mut run, &mut rng);
+        let world = lock(&setting.world);
+        found.extend(findings(&world, &setting.store, &setting.seen(), true));
+        drop(world);
+        if case.unknown_permille == 0 {
+            found.extend(purge_findings(&lock(&setting.world), &setting.store));
+        }
     }
     Verdict {
         findings: found,
@@ -354,13 +390,64 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
     }
 }
 
+/// Takes every household from whoever has an e-mail address, one after another.
+fn leave(run: &mut Run, process: &Arc<Profiles<SimParts>>, rng: &mut SmallRng) -> Vec<String> {
+    let setting = Arc::clone(&run.setting);
+    let household = IdType::new("household");
+    let owners = || {
+        let world = lock(&setting.world);
+        owners_of(&world, &setting.store, &setting.seen(), &household)
+    };
+    let mut found = Vec::new();
+    for (name, number) in ["e0", "e1", "e2"].into_iter().zip(8_000_000..) {
+        let key = setting.store.claim_secret.claim_key(&identifier(name));
+        let world = lock(&setting.world);
+        let profile = world.claims().get(&key).and_then(|claim| claim.profile);
+        let root = profile.and_then(|profile| {
+            world.root_of(ProfileKey {
+                store: setting.store.id,
+                profile,
+            })
+        });
+        drop(world);
+        let mut expected = owners();
+        let task = run.client(process, number, vec![Op::Leave(name.to_owned())]);
+        run.finish(&[task], rng, 0, 0);
+        if let Some(root) = root {
+            expected.remove(&root);
+        }
+        if owners() != expected {
+            found.push(format!("{root:?} left its households: {:?}", owners()));
+        }
+    }
+    found
+}
+
+/// Does what the deletions have asked for.
+fn purge(run: &mut Run, rng: &mut SmallRng) {
+    let worker = parts(&run.setting.world, 99, None);
+    let events = lock(&run.setting.world).purges.clone();
+    let task = run.executor.spawn(async move {
+        let purge = Purge {
+            database: worker.database(),
+            log: worker.log(),
+            clock: worker.clock(),
+            ids: worker.ids(),
+        };
+        for event in events {
+            assert!(purge.run(&event).await.is_ok(), "nothing is lost here");
+        }
+    });
+    run.finish(&[task], rng, 0, 0);
+}
+
 fn repeat(run: &mut Run, process: &Arc<Profiles<SimParts>>, rng: &mut SmallRng) -> Vec<String> {
     let setting = Arc::clone(&run.setting);
     let mut found = Vec::new();
     let asked = setting.seen().requests.clone();
     for (place, one) in asked.iter().enumerate() {
         let root_of = |profile| {
-            lock(&setting.world).root_of(kith_domain::id::ProfileKey {
+            lock(&setting.world).root_of(ProfileKey {
                 store: setting.store.id,
                 profile,
             })
@@ -389,7 +476,7 @@ fn repeat(run: &mut Run, process: &Arc<Profiles<SimParts>>, rng: &mut SmallRng) 
     found
 }
 
-/// As many times as many seeds as in the test command: `make simulate` says.
+/// How many times as many seeds as in the test command.
 fn factor() -> u64 {
     let factor = std::env::var("KITH_SIMULATE_FACTOR").ok();
     factor.map_or(1, |factor| factor.parse().unwrap())
@@ -464,7 +551,17 @@ fn limits(seed: u64) -> Case {
                 [LimitPolicy::Fifo, LimitPolicy::Lifo][usize::from(seed % 2 == 1)];
         }
     }
-    case.limits = true;
+    case.may_go = true;
+    case
+}
+
+/// Households are left while others move in, and while two sets become one.
+fn removals() -> Case {
+    let mut case = case(&["e0 h", "e1 h h2"], &["e0 e1", "e0 h3", "e2 h g"]);
+    for name in ["e0", "e1"] {
+        case.clients.push(vec![Op::Leave(name.into())]);
+    }
+    case.may_go = true;
     case
 }
 
@@ -559,6 +656,11 @@ fn matches_meet_merges_and_deletions() {
 #[test]
 fn limits_hold_for_shared_values() {
     explore("limits", 1_500, |seed| now_and_then(seed / 2, limits(seed)));
+}
+
+#[test]
+fn a_removal_takes_every_row_of_a_set() {
+    explore("removals", 1_000, |seed| now_and_then(seed, removals()));
 }
 
 #[test]
