@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use kith_domain::body::{TraitsBody, WriteSet, validate};
-use kith_domain::event::TraitEvent;
+use kith_domain::event::Event;
 use kith_domain::id::{DefinitionId, ProfileId, RequestId, StoreId};
 use kith_domain::identifier::{ClaimSecret, IdType, Identifier};
 use kith_domain::schema::{DataType, TraitDefinition, TraitGroup, contact_group};
@@ -21,6 +21,7 @@ use kith_profiles::create::Create;
 use kith_profiles::environment::{Environment, Parts};
 use kith_profiles::error::PublishError;
 use kith_profiles::ports::{Database, NewRecord, TraitLog};
+use kith_profiles::purge::Purge;
 use kith_profiles::read::Located;
 use kith_runtime::clock::{SystemClock, SystemIds};
 use serde_json::{Value, json};
@@ -380,8 +381,19 @@ impl<D: Database, L: TraitLog + 'static> Stage<D, L> {
         let records =
             std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner));
         for record in records {
-            let event = TraitEvent::decode(&record.payload)?;
-            apply(self.database(), &fold([event])).await?;
+            let parts = self.profiles.environment();
+            match Event::decode(&record.payload)? {
+                Event::Traits(event) => apply(self.database(), &fold([event])).await?,
+                Event::Purge(event) => {
+                    let purge = Purge {
+                        database: self.database(),
+                        log: &parts.log,
+                        clock: &parts.clock,
+                        ids: &parts.ids,
+                    };
+                    purge.run(&event).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -384,6 +384,14 @@ impl Listing for WrongDatabase {
         self.inner.add(profile, durability).await
     }
 
+    async fn remove(
+        &self,
+        profiles: &[ProfileKey],
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        self.inner.remove(profiles, durability).await
+    }
+
     async fn page(
         &self,
         store: StoreId,
@@ -402,6 +410,14 @@ impl Control for WrongDatabase {
 
     async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
         self.inner.create_store(record).await
+    }
+
+    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
+        self.inner.delete_store(account, store).await
+    }
+
+    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
+        self.inner.is_deleted(store).await
     }
 
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {

@@ -15,7 +15,8 @@
 
 use std::future::Future;
 
-use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, TraitSource};
+use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, TraitLog, TraitSource};
+use kith_profiles::purge::EndedStores;
 
 mod account;
 mod backoff;
@@ -55,26 +56,20 @@ impl<S, D, L, C, I> Worker<S, D, L, C, I>
 where
     S: TraitSource,
     D: Database,
-    L: DeadLetters,
+    L: DeadLetters + TraitLog,
     C: Clock,
     I: Ids,
 {
     /// A worker over these ports.
-    pub fn new(
-        source: S,
-        database: D,
-        dead_letters: L,
-        clock: C,
-        ids: I,
-        settings: Settings,
-    ) -> Self {
+    pub fn new(source: S, database: D, log: L, clock: C, ids: I, settings: Settings) -> Self {
         Self {
             source,
             ports: Ports {
                 database,
-                letters: dead_letters,
+                log,
                 clock,
                 ids,
+                ended_stores: EndedStores::default(),
             },
             settings,
             on_pulse: OnPulse::default(),

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _, select_biased};
-use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, LogEvent, TraitSource};
+use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, LogEvent, TraitLog, TraitSource};
+use kith_profiles::purge::EndedStores;
 use kith_runtime::metrics::names;
 use metrics::counter;
 use tracing::{info, warn};
@@ -48,9 +49,11 @@ use work::{Finished, Flight, Job};
 #[derive(Debug)]
 pub(crate) struct Ports<D, L, C, I> {
     pub(crate) database: D,
-    pub(crate) letters: L,
+    /// Where dead letters are kept, and where a long purge asks for its next part.
+    pub(crate) log: L,
     pub(crate) clock: C,
     pub(crate) ids: I,
+    pub(crate) ended_stores: EndedStores,
 }
 
 /// All state of a worker.
@@ -94,7 +97,7 @@ impl<'a, S, D, L, C, I> Pipeline<'a, S, D, L, C, I>
 where
     S: TraitSource,
     D: Database,
-    L: DeadLetters,
+    L: DeadLetters + TraitLog,
     C: Clock,
     I: Ids,
 {

@@ -148,6 +148,15 @@ impl<D: Listing> Listing for WatchedDatabase<D> {
         self.inner.add(profile, durability).await
     }
 
+    async fn remove(
+        &self,
+        profiles: &[ProfileKey],
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        self.writes().await?;
+        self.inner.remove(profiles, durability).await
+    }
+
     async fn page(
         &self,
         store: StoreId,
@@ -169,6 +178,16 @@ impl<D: Control> Control for WatchedDatabase<D> {
     async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
         self.writes().await?;
         self.inner.create_store(record).await
+    }
+
+    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
+        self.writes().await?;
+        self.inner.delete_store(account, store).await
+    }
+
+    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
+        self.reads().await?;
+        self.inner.is_deleted(store).await
     }
 
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {

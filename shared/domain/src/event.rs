@@ -1,8 +1,8 @@
 //! Events: what goes through the log, and its versioned encoding.
 //!
 //! A trait event has the traits of one request (`trait-order.md` 4). It carries its stamp, and names the profile that the
-//! request resolved to; whoever applies it, however late or often, only copies. A purge event names the root of a dead set,
-//! of which nothing is to be left.
+//! request resolved to; whoever applies it, however late or often, only copies. A purge event names what is dead or stands for
+//! nothing, of which nothing is to be left.
 //!
 //! Their form is a contract between releases: `tests/data/trait-event-v1.json` and `tests/data/purge-event-v1.json` show it.
 //! A reader refuses what it does not know instead of dropping it, so a new member needs a new version, a new kind needs
@@ -23,14 +23,12 @@ use crate::{body, object};
 
 mod purge;
 
-pub use purge::PurgeEvent;
+pub use purge::{PurgeEvent, Scope};
 
 /// The version that is written, and the only one that is read.
 pub const VERSION: u64 = 1;
 /// The kind of a [`TraitEvent`].
 pub const KIND: &str = "traits";
-/// The kind of a [`PurgeEvent`].
-pub const PURGE_KIND: &str = "purge";
 /// Traits of one event at most: those of the largest body.
 pub const TRAITS_MAX: usize = body::GROUPS_MAX * body::TRAITS_MAX;
 
@@ -39,7 +37,7 @@ pub const TRAITS_MAX: usize = body::GROUPS_MAX * body::TRAITS_MAX;
 pub enum Event {
     /// Traits to be written.
     Traits(TraitEvent),
-    /// A dead set to be purged.
+    /// Something to be purged.
     Purge(PurgeEvent),
 }
 
@@ -174,7 +172,9 @@ impl Event {
         let Ok(read) = read::<Read<'_>>(bytes) else {
             return match read_head(bytes)? {
                 Kind::Traits => Err(EventError::Malformed),
-                Kind::Purge => PurgeEvent::read(bytes).map(Self::Purge),
+                kind @ (Kind::PurgeSet | Kind::PurgeStore | Kind::PurgeLeftovers) => {
+                    PurgeEvent::read(kind, bytes).map(Self::Purge)
+                }
             };
         };
         let Kind::Traits = check_head(read.version, &read.kind)? else {
@@ -197,18 +197,37 @@ impl Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Traits,
-    Purge,
+    PurgeSet,
+    PurgeStore,
+    PurgeLeftovers,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [
+        Self::Traits,
+        Self::PurgeSet,
+        Self::PurgeStore,
+        Self::PurgeLeftovers,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traits => KIND,
+            Self::PurgeSet => "purge",
+            Self::PurgeStore => "purge-store",
+            Self::PurgeLeftovers => "purge-leftovers",
+        }
+    }
 }
 
 fn check_head(version: u64, kind: &str) -> Result<Kind, EventError> {
     if version != VERSION {
         return Err(EventError::UnknownVersion(version));
     }
-    match kind {
-        KIND => Ok(Kind::Traits),
-        PURGE_KIND => Ok(Kind::Purge),
-        _ => Err(EventError::UnknownKind),
-    }
+    Kind::ALL
+        .into_iter()
+        .find(|known| known.as_str() == kind)
+        .ok_or(EventError::UnknownKind)
 }
 
 fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, serde_json::Error> {

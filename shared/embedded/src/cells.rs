@@ -96,6 +96,25 @@ impl Listing for Embedded {
             .await
     }
 
+    async fn remove(
+        &self,
+        profiles: &[ProfileKey],
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        let keys: Vec<Vec<u8>> = profiles.iter().map(key::listing).collect();
+        statement!("purge", "listing")
+            .wait(async {
+                self.submit(durability, 32 * keys.len(), move |group| {
+                    for key in keys {
+                        group.staged.remove(Space::Listing, key);
+                    }
+                })
+                .await
+                .map_err(|error: Unanswered| error.port("purge listing"))
+            })
+            .await
+    }
+
     async fn page(
         &self,
         store: StoreId,

@@ -18,6 +18,7 @@ impl Control for Embedded {
             self.view()
                 .get(Space::Control, &key::store(store))
                 .map_err(|error| error.port("read control"))?
+                .filter(|bytes| !bytes.is_empty())
                 .map(|bytes| {
                     serde_json::from_slice(&bytes).map_err(|_| PortError::Corrupt {
                         operation: "read control",
@@ -45,6 +46,29 @@ impl Control for Embedded {
             .await
     }
 
+    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
+        let account = account.clone();
+        statement!("attempt", "control")
+            .wait(async {
+                self.submit(Durability::Durable, 64, move |group| {
+                    delete(group, store, &account)
+                })
+                .await
+                .map_err(|error| error.port("delete store"))?
+                .map_err(|error| error.port("delete store"))
+            })
+            .await
+    }
+
+    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
+        statement!("read", "control").run(|| {
+            self.check("read control")?;
+            let row = self.view().get(Space::Control, &key::store(store));
+            let row = row.map_err(|error| error.port("read control"))?;
+            Ok(row.is_some_and(|bytes| bytes.is_empty()))
+        })
+    }
+
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
         statement!("read", "control").run(|| {
             self.check("read control")?;
@@ -59,6 +83,18 @@ impl Control for Embedded {
                 .map_err(|error| error.port("read control"))
         })
     }
+}
+
+/// Stages the end of a store: an empty row stays in its place, so that the id is not used again.
+fn delete(group: &mut Group<'_>, id: StoreId, account: &AccountSid) -> Result<bool, ReadError> {
+    let rows = &mut group.staged;
+    let of_account = key::account_store(account, id);
+    if rows.get(Space::Control, &of_account)?.is_none() {
+        return Ok(false);
+    }
+    rows.put(Space::Control, key::store(id), [0u8; 0]);
+    rows.remove(Space::Control, of_account);
+    Ok(true)
 }
 
 /// Stages a store that is not there. Both rows are of one commit, so a store that is there is in its account, too.

@@ -21,6 +21,7 @@ use crate::protocol::limits::{Held, held};
 use crate::protocol::members::collect;
 use crate::protocol::resolve::{Answered, Question, resolve_at};
 use crate::protocol::stamp;
+use crate::purge::ask_for_leftovers;
 use crate::read::{Located, locate};
 
 /// Who writes to which profile, and until when.
@@ -193,7 +194,10 @@ impl<E: Environment> Profiles<E> {
             Located::Moved(_) | Located::Gone => return Ok(None),
         }
         let members = collect(database, target.store.id, target.profile, &[Select::Idents]).await?;
-        let held = held(database, &target.store, &members, |one| one == id_type).await?;
+        let wanted = |one: &IdType| one == id_type;
+        let held = held(database, &target.store, &members, wanted).await?;
+        let (env, store, request) = (&*self.env, &target.store, target.request);
+        ask_for_leftovers(env, store, request, &members, &held, wanted).await;
         Ok(Some(held))
     }
 

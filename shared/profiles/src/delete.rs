@@ -1,19 +1,22 @@
 //! DELETE: one conditional step on the root, and the whole set is dead (`identity-protocol.md` 5).
 //!
 //! Its identifiers are free from then on, and every read ends at the mark. What the set had written stays where nobody reads
-//! it; erasing that is garbage collection, and not done here.
+//! it; erasing that is garbage collection, asked for by an event once the set is dead. Whoever died between the two is
+//! repeated by the caller, who then finds a dead profile with rows, and asks again.
 
+use kith_domain::event::Scope;
 use kith_domain::id::{DeleteId, ProfileKey};
 
 use crate::Profiles;
 use crate::change::Target;
 use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
-use crate::ports::{Conditional, Durability, Ids};
+use crate::ports::{Conditional, Durability, Ids, TraitLog};
 use crate::protocol::attempt;
 use crate::protocol::find::{End, Root, exists, find_all};
 use crate::protocol::resolve::Question;
 use crate::protocol::{settle, survey};
+use crate::purge::purge_record;
 use crate::read::Located;
 
 impl<E: Environment> Profiles<E> {
@@ -36,7 +39,12 @@ impl<E: Environment> Profiles<E> {
                 return Ok(Located::Gone);
             };
             match found.end {
-                End::Dead => return Ok(Located::Gone),
+                End::Dead => {
+                    if found.rows.clock.is_some() {
+                        self.ask_for_purge(target).await?;
+                    }
+                    return Ok(Located::Gone);
+                }
                 End::Live(root) | End::Undecided(root) if root.id != target.profile => {
                     return Ok(Located::Moved(root.id));
                 }
@@ -75,6 +83,7 @@ impl<E: Environment> Profiles<E> {
                     let answers =
                         attempt::send(env, &[kill], Durability::Durable, target.deadline).await?;
                     if answers[0].is_won() {
+                        self.ask_for_purge(target).await?;
                         return Ok(Located::Here(()));
                     }
                 }
@@ -82,5 +91,10 @@ impl<E: Environment> Profiles<E> {
             // Dead by another hand, or moved meanwhile: look again.
             self.again(target, &mut tries).await?;
         }
+    }
+
+    async fn ask_for_purge(&self, target: &Target) -> Result<(), Trouble> {
+        let record = purge_record(target.store.id, Scope::Set(target.profile), target.request);
+        Ok(self.env.log().publish(record).await?)
     }
 }

@@ -411,6 +411,17 @@ pub trait Listing: Send + Sync {
         durability: Durability,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 
+    /// Removes profiles whose rows and set are gone. Whether a repeated [`Listing::add`] that comes later shows is an engine's
+    /// own affair: rows are hints.
+    ///
+    /// # Errors
+    /// [`PortError`]: any subset may have been removed; repeating is safe.
+    fn remove(
+        &self,
+        profiles: &[ProfileKey],
+        durability: Durability,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+
     /// Up to `limit` ids strictly after `after` in `order`; from the start if `None`. Fewer than `limit` means the end.
     ///
     /// # Errors
@@ -437,7 +448,7 @@ pub enum Created {
 
 /// Stores with their settings and trait groups: conditional statements only, one partition an account and one a store.
 pub trait Control: Send + Sync {
-    /// Reads a store, whoever owns it: the same statement whether it exists or not. The caller compares the account.
+    /// Reads a store that is not deleted, whoever owns it: the same statement whether it exists or not. The caller compares the account.
     ///
     /// # Errors
     /// [`PortError`].
@@ -454,6 +465,24 @@ pub trait Control: Send + Sync {
         &self,
         record: &StoreRecord,
     ) -> impl Future<Output = Result<Created, PortError>> + Send;
+
+    /// Deletes a store of this account: from then on it is not there for anybody, and the key of its claims is gone. Its id
+    /// is never used again. Whether it was there; repeating it is safe.
+    ///
+    /// # Errors
+    /// [`PortError`]: the effect is unknown; repeating is safe.
+    fn delete_store(
+        &self,
+        account: &AccountSid,
+        store: StoreId,
+    ) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Whether there was a store that was deleted: not the same as one that is not there, which a log may have come from
+    /// elsewhere with.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    fn is_deleted(&self, store: StoreId) -> impl Future<Output = Result<bool, PortError>> + Send;
 
     /// The stores of an account, in order of age.
     ///

@@ -20,6 +20,9 @@ use crate::statements::{STORE_BATCH, Text};
 /// What an entry that is a trait group is called: this, then its name. Other kinds of entries may come.
 const GROUP: &str = "group/";
 
+/// The status of a store that was deleted. Its partition has nothing else to say, but whose it was.
+const DELETED: &str = "DELETED";
+
 /// A row of `store_control`. Every row repeats the columns that the partition has once.
 #[derive(DeserializeRow)]
 struct StoreRow {
@@ -71,6 +74,32 @@ impl Control for Cql {
             self.name_in_account(record).await?;
         }
         Ok(created)
+    }
+
+    /// The store first, then its name in the account: a crash between the two leaves a name of nothing, which the
+    /// repetition takes away.
+    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
+        let statements = &self.0.statements;
+        let prepared = &statements.store_delete;
+        let values = (store.as_uuid(), account.as_str());
+        let is_done = match self.attempt(prepared, values).await {
+            Decision::Applied => true,
+            Decision::Refused(_) => false,
+            Decision::Unknown => return Err(unclear(&prepared.text)),
+        };
+        let prepared = &statements.account_forget;
+        let values = (account.as_str(), store.as_uuid());
+        match self.attempt(prepared, values).await {
+            Decision::Applied | Decision::Refused(_) => Ok(is_done),
+            Decision::Unknown => Err(unclear(&prepared.text)),
+        }
+    }
+
+    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
+        let status = self
+            .one::<(Option<String>,)>(&self.0.statements.store_status, (store.as_uuid(),))
+            .await?;
+        Ok(status.is_some_and(|(status,)| status.as_deref() == Some(DELETED)))
     }
 
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
@@ -171,6 +200,9 @@ fn record(id: StoreId, rows: Vec<StoreRow>) -> Result<Option<StoreRecord>, Corru
         // No row, or rows of a store that was never made: only the creation writes the account.
         return Ok(None);
     };
+    if status.as_deref() == Some(DELETED) {
+        return Ok(None);
+    }
     groups.sort_by(|a, b| (a.created_at, &a.name).cmp(&(b.created_at, &b.name)));
     let secret: [u8; 32] = there("claim secret", claim_secret)?
         .try_into()

@@ -68,6 +68,20 @@ impl Listing for Cql {
             .map(|_| ())
     }
 
+    async fn remove(&self, profiles: &[ProfileKey], _: Durability) -> Result<(), PortError> {
+        let removals = profiles.iter().map(|at| async {
+            let bucket = bucket_of(at.profile);
+            let shard = shard_of(at.profile, self.shards(at.store, bucket).await?);
+            let id = at.profile.as_uuid().into_bytes();
+            let stamp = at.profile.created_at().as_micros();
+            let values = (stamp, at.store.as_uuid(), bucket, shard, id.as_slice());
+            self.send(&self.0.statements.listing_drop, values)
+                .await
+                .map(|_| ())
+        });
+        try_join_all(removals).await.map(|_| ())
+    }
+
     async fn page(
         &self,
         store: StoreId,

@@ -149,6 +149,9 @@ statements! {
 
     listing_put: Plain "put" "INSERT" "listing"
         "INSERT INTO {keyspace}.listing (store, bucket, shard, profile) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
+    /// At the time of the row itself: of two writes with one time the removal counts.
+    listing_drop: Plain "purge" "DELETE" "listing"
+        "DELETE FROM {keyspace}.listing USING TIMESTAMP ? WHERE store = ? AND bucket = ? AND shard = ? AND profile = ?";
     listing_up: Read "read_up" "SELECT" "listing"
         "SELECT profile FROM {keyspace}.listing WHERE store = ? AND bucket = ? AND shard = ? AND profile > ? \
          ORDER BY profile ASC LIMIT ?";
@@ -168,12 +171,20 @@ statements! {
         "SELECT store FROM {keyspace}.account_store WHERE account = ?";
     account_name: Conditional "name" "UPDATE" "account_store"
         "UPDATE {keyspace}.account_store SET display_name = ? WHERE account = ? AND store = ? IF display_name = null";
+    account_forget: Conditional "forget" "UPDATE" "account_store"
+        "UPDATE {keyspace}.account_store SET display_name = null WHERE account = ? AND store = ? IF display_name != null";
     store_read: Read "read" "SELECT" "store_control"
         "SELECT entry, body, account, status, version, display_name, description, claim_secret, settings, \
          settings_version, schema_version FROM {keyspace}.store_control WHERE store = ?";
     store_create: Conditional "create" "UPDATE" "store_control"
         "UPDATE {keyspace}.store_control SET account = ?, status = ?, version = ?, display_name = ?, description = ?, \
          claim_secret = ?, settings = ?, settings_version = ?, schema_version = ? WHERE store = ? IF account = null";
+    /// The account stays, so that nobody makes the store again; the key of its claims goes, and with it their meaning.
+    store_delete: Conditional "delete" "UPDATE" "store_control"
+        "UPDATE {keyspace}.store_control SET status = 'DELETED', display_name = null, description = null, \
+         claim_secret = null, settings = null WHERE store = ? IF account = ? AND claim_secret != null";
+    store_status: Read "read_status" "SELECT" "store_control"
+        "SELECT DISTINCT status FROM {keyspace}.store_control WHERE store = ?";
     group_create: Conditional "create_group" "UPDATE" "store_control"
         "UPDATE {keyspace}.store_control SET body = ? WHERE store = ? AND entry = ? IF body = null";
 

@@ -179,7 +179,8 @@ impl Identity for Port {
                 | Reply::Node(_)
                 | Reply::Rows(_)
                 | Reply::Page(_)
-                | Reply::Store(_) => Outcome::Unknown,
+                | Reply::Store(_)
+                | Reply::Deleted(_) => Outcome::Unknown,
             })
             .collect()
     }
@@ -213,6 +214,11 @@ impl Listing for Port {
         answers!(call, "listing", Reply::Done => ()).map(drop)
     }
 
+    async fn remove(&self, profiles: &[ProfileKey], _: Durability) -> Result<(), PortError> {
+        let call = self.call(profiles.iter().map(|at| Statement::Unlist(*at)));
+        answers!(call, "listing", Reply::Done => ()).map(drop)
+    }
+
     async fn page(
         &self,
         store: StoreId,
@@ -240,6 +246,23 @@ impl Control for Port {
             None => Created::Now,
             Some(_) => Created::Already,
         })
+    }
+
+    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
+        let mut world = lock(&self.world);
+        let is_theirs = |record: &StoreRecord| record.account == *account;
+        if !world.stores.get(&store).is_some_and(is_theirs) {
+            return Ok(false);
+        }
+        world.stores.remove(&store);
+        world.deleted_stores.insert(store);
+        Ok(true)
+    }
+
+    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
+        let call = self.call([Statement::ReadStatus(store)]);
+        let mut answers = answers!(call, "control", Reply::Deleted(is) => is)?;
+        Ok(answers.pop().unwrap_or_default())
     }
 
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {

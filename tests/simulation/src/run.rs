@@ -525,6 +525,7 @@ impl Run {
             Statement::Attempt(_)
                 | Statement::WriteCells(_)
                 | Statement::List(_)
+                | Statement::Unlist(_)
                 | Statement::Publish(_)
         );
         let client = entry.client;

@@ -206,11 +206,15 @@ impl Cost {
             Statement::ReadNode(_) | Statement::ReadStatics(_) => self.nodes += 1,
             Statement::ReadCells(_) => self.cells += 1,
             Statement::Attempt(_) => self.conditional += 1,
-            Statement::WriteCells(_) | Statement::List(_) | Statement::Purge(..) => {
-                self.writes += 1;
-            }
+            Statement::WriteCells(_)
+            | Statement::List(_)
+            | Statement::Unlist(_)
+            | Statement::Purge(..) => self.writes += 1,
             Statement::Publish(_) => self.records += 1,
-            Statement::Page(..) | Statement::ReadStore(_) | Statement::Sleep => {}
+            Statement::Page(..)
+            | Statement::ReadStore(_)
+            | Statement::ReadStatus(_)
+            | Statement::Sleep => {}
         }
     }
 }

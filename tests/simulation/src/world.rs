@@ -31,12 +31,16 @@ pub enum Statement {
     WriteCells(CellBatch),
     /// The removal of a partition of cells.
     Purge(ProfileKey, Micros),
+    /// The removal of a row of the listing.
+    Unlist(ProfileKey),
     /// A row of the listing.
     List(ProfileKey),
     /// A page of the listing.
     Page(StoreId, Order, Option<ProfileId>, usize),
     /// A store's control row.
     ReadStore(StoreId),
+    /// Whether a store was deleted.
+    ReadStatus(StoreId),
     /// A record for the log.
     Publish(NewRecord),
     /// A pause.
@@ -52,6 +56,7 @@ impl Statement {
             | Self::WriteCells(_)
             | Self::Purge(..)
             | Self::List(_)
+            | Self::Unlist(_)
             | Self::Publish(_) => true,
             Self::ReadClaim(_)
             | Self::ReadNode(_)
@@ -59,6 +64,7 @@ impl Statement {
             | Self::ReadCells(_)
             | Self::Page(..)
             | Self::ReadStore(_)
+            | Self::ReadStatus(_)
             | Self::Sleep => false,
         }
     }
@@ -79,6 +85,8 @@ pub enum Reply {
     Page(Vec<ProfileId>),
     /// To [`Statement::ReadStore`].
     Store(Box<Option<StoreRecord>>),
+    /// To [`Statement::ReadStatus`].
+    Deleted(bool),
     /// To the rest.
     Done,
     /// No answer in time: a plain write or a publish may have been applied.
@@ -131,6 +139,8 @@ pub struct World {
     pub broken: Option<Broken>,
     /// Stores by id.
     pub stores: BTreeMap<StoreId, StoreRecord>,
+    /// Stores that were deleted.
+    pub deleted_stores: BTreeSet<StoreId>,
     /// Every trait event that reached the log.
     pub log: Vec<TraitEvent>,
     /// Every purge event that reached the log.
@@ -301,10 +311,15 @@ impl World {
                 self.listing.insert(*at);
                 Reply::Done
             }
+            Statement::Unlist(at) => {
+                self.listing.remove(at);
+                Reply::Done
+            }
             Statement::Page(store, order, after, limit) => {
                 Reply::Page(self.page(*store, *order, *after, *limit))
             }
             Statement::ReadStore(store) => Reply::Store(Box::new(self.stores.get(store).cloned())),
+            Statement::ReadStatus(store) => Reply::Deleted(self.deleted_stores.contains(store)),
             Statement::Publish(record) => {
                 match Event::decode(&record.payload) {
                     Ok(Event::Traits(event)) => {

@@ -9,18 +9,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kith_domain::body::{TraitsBody, WriteSet, validate};
-use kith_domain::event::{PurgeEvent, TraitEvent};
-use kith_domain::id::{ProfileId, ProfileKey, RequestId};
+use kith_domain::event::{PurgeEvent, Scope, TraitEvent};
+use kith_domain::id::{ClaimId, ProfileId, ProfileKey, RequestId};
+use kith_domain::identifier::{IdType, IdentifierValue};
 use kith_domain::settings::IdentitySettings;
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_profiles::Profiles;
 use kith_profiles::apply::{apply, fold};
-use kith_profiles::change::Target;
+use kith_profiles::change::{Removal, Target};
 use kith_profiles::create::Create;
 use kith_profiles::environment::Environment;
-use kith_profiles::ports::TraitLog;
-use kith_profiles::purge::{Purged, look, purge, purge_record};
+use kith_profiles::ports::{CellBatch, CellWrite, Cells, Control, Durability, TraitLog};
+use kith_profiles::purge::{EndedStores, Purge, Purged, look, purge_record};
 use kith_simulation::executor::Executor;
 use kith_simulation::ports::{Shared, SimParts, lock, parts};
 use kith_simulation::run::store;
@@ -180,9 +181,13 @@ impl Sim {
     }
 
     fn event(&self, root: ProfileId) -> PurgeEvent {
+        self.event_of(Scope::Set(root))
+    }
+
+    fn event_of(&self, scope: Scope) -> PurgeEvent {
         PurgeEvent {
             store: self.store.id,
-            profile: root,
+            scope,
             request: request(50),
         }
     }
@@ -195,9 +200,13 @@ impl Sim {
     ) -> impl Future<Output = Option<Purged>> + use<> {
         let worker = parts(&self.world, client, None);
         async move {
-            purge(worker.database(), worker.clock(), worker.ids(), &event)
-                .await
-                .ok()
+            let purge = Purge {
+                database: worker.database(),
+                log: worker.log(),
+                clock: worker.clock(),
+                ids: worker.ids(),
+            };
+            purge.run(&event).await.ok()
         }
     }
 
@@ -216,9 +225,15 @@ impl Sim {
             }
             let at = ProfileKey { store, profile };
             !looks
-                || look(worker.database(), worker.clock(), at, stamp)
-                    .await
-                    .is_ok()
+                || look(
+                    worker.database(),
+                    worker.clock(),
+                    &EndedStores::default(),
+                    at,
+                    stamp,
+                )
+                .await
+                .is_ok()
         }
     }
 
@@ -347,7 +362,8 @@ fn whatever_runs_beside_it_nothing_is_left_and_nothing_is_taken_from_others() {
         let target = sim.target(root, &process);
         tasks.push(sim.executor.spawn(async move {
             if process.delete(&target).await.is_ok() {
-                let record = purge_record(target.store.id, target.profile, target.request);
+                let record =
+                    purge_record(target.store.id, Scope::Set(target.profile), target.request);
                 // The event is also on its way by other means.
                 process.environment().log().publish(record).await.ok();
             }
@@ -472,11 +488,171 @@ fn the_record_of_a_purge_reaches_the_log_as_what_it_is() {
     let event = sim.event(root);
     let process = sim.process(0);
     let published = sim.finish(async move {
-        let record = purge_record(event.store, event.profile, event.request);
+        let record = purge_record(event.store, event.scope, event.request);
         process.environment().log().publish(record).await.is_ok()
     });
     assert!(published);
     let world = lock(&sim.world);
     assert_eq!(world.purges, [event]);
     assert_eq!(world.poison, 0);
+}
+
+/// Applies the purge events of the log, each twice, until none is new.
+fn purge_everything(sim: &mut Sim) -> usize {
+    let mut done = 0;
+    loop {
+        let events = lock(&sim.world).purges.clone();
+        let Some(event) = events.get(done).copied() else {
+            return done;
+        };
+        for _ in 0..2 {
+            let work = sim.purge(9, event);
+            assert!(sim.finish(work).is_some());
+        }
+        done += 1;
+    }
+}
+
+#[test]
+fn a_deleted_store_leaves_nothing_of_anybody() {
+    const PEOPLE: u128 = 600;
+    let mut sim = Sim::new(6);
+    let (_, merged) = sim.merged();
+    for number in 0..PEOPLE {
+        let email: &'static str = format!("{number}@example.com").leak();
+        let members: &'static [(&str, &str)] = vec![("email", email)].leak();
+        sim.create(members, 100 + number);
+    }
+    let event = sim.event_of(Scope::Store(None));
+    let alive = sim.purge(9, event);
+    assert_eq!(sim.finish(alive), Some(Purged::Alive));
+    let (process, store) = (sim.process(0), Arc::clone(&sim.store));
+    sim.finish(async move {
+        let control = process.environment().database();
+        assert!(
+            control
+                .delete_store(&store.account, store.id)
+                .await
+                .unwrap()
+        );
+        let log = process.environment().log();
+        let record = purge_record(store.id, Scope::Store(None), request(50));
+        log.publish(record).await.unwrap();
+    });
+    // A worker dies at every step of the first part before somebody finishes it.
+    for statements in 0..400 {
+        let doomed = sim.purge(8, event);
+        let task = sim.executor.spawn(async move {
+            doomed.await;
+        });
+        sim.run(&[task], statements);
+        sim.executor.crash(task);
+        sim.land();
+        if lock(&sim.world).purges.len() > 1 {
+            break;
+        }
+    }
+    assert!(purge_everything(&mut sim) >= 2, "more than one part");
+    let world = lock(&sim.world);
+    assert!(world.cells().is_empty(), "{} rows", world.cells().len());
+    for at in world.nodes().keys() {
+        assert!(!world.is_listed(*at));
+    }
+    drop(world);
+    // Whatever is late finds no place.
+    lock(&sim.world).forget_purges();
+    let late = lock(&sim.world).log.clone();
+    assert!(late.len() as u128 > PEOPLE);
+    for event in late.into_iter().take(20) {
+        let work = sim.apply(7, event, true);
+        assert!(sim.finish(work));
+    }
+    let left = sim.left(&merged).into_iter();
+    let rows: Vec<_> = left.filter(|one| one.contains("CellRows")).collect();
+    assert!(rows.is_empty(), "{rows:?}");
+}
+
+#[test]
+fn rows_without_a_claim_go_when_they_are_old_and_not_before() {
+    let mut sim = Sim::new(7);
+    let person = sim.create(&[A, B], 1);
+    let at = ProfileKey {
+        store: sim.store.id,
+        profile: person,
+    };
+    // A client gives the address up and dies before it forgets the row.
+    let row = {
+        let world = lock(&sim.world);
+        let rows = &world.cells()[&at].idents;
+        rows.iter()
+            .find(|row| row.id_type.as_str() == "email")
+            .cloned()
+            .unwrap()
+    };
+    let mut stale = row.clone();
+    stale.claim = ClaimId::from_uuid(Uuid::from_u128(77));
+    let process = sim.process(0);
+    let write = CellBatch {
+        at,
+        time: row.added_at,
+        writes: vec![CellWrite::Ident(stale.clone())],
+    };
+    sim.finish(async move {
+        let database = process.environment().database();
+        database.write(&[write], Durability::Durable).await.unwrap();
+    });
+    let event = sim.event_of(Scope::Leftovers(person));
+    let young = sim.purge(9, event);
+    assert_eq!(sim.finish(young), Some(Purged::Leftovers { rows: 0 }));
+    lock(&sim.world).skews.insert(9, 2 * 24 * 3_600 * 1_000_000);
+    for rows in [1, 0] {
+        let old = sim.purge(9, event);
+        assert_eq!(sim.finish(old), Some(Purged::Leftovers { rows }));
+    }
+    let rows = lock(&sim.world).cells()[&at].idents.clone();
+    assert!(rows.contains(&row), "what counts stays");
+    assert_eq!(rows.len(), 2);
+}
+
+#[test]
+fn whoever_meets_old_rows_without_a_claim_asks_for_their_purge() {
+    let mut sim = Sim::new(8);
+    let person = sim.create(&[A, B], 1);
+    let at = ProfileKey {
+        store: sim.store.id,
+        profile: person,
+    };
+    let mut stale = lock(&sim.world).cells()[&at].idents[0].clone();
+    assert_eq!(stale.id_type.as_str(), "email");
+    stale.claim = ClaimId::from_uuid(Uuid::from_u128(77));
+    stale.value = IdentifierValue::new("gone@example.com");
+    let process = sim.process(0);
+    let write = CellBatch {
+        at,
+        time: stale.added_at,
+        writes: vec![CellWrite::Ident(stale)],
+    };
+    sim.finish(async move {
+        let database = process.environment().database();
+        database.write(&[write], Durability::Durable).await.unwrap();
+    });
+    let remove = |sim: &mut Sim, client: usize| {
+        let process = sim.process(client);
+        let target = sim.target(person, &process);
+        let email = IdType::new("email");
+        sim.finish(async move {
+            process
+                .remove_identifiers(&target, &email, Removal::One)
+                .await
+                .is_ok()
+        })
+    };
+    assert!(remove(&mut sim, 0));
+    assert!(lock(&sim.world).purges.is_empty(), "too young");
+    lock(&sim.world).skews.insert(1, 2 * 24 * 3_600 * 1_000_000);
+    assert!(remove(&mut sim, 1));
+    assert_eq!(
+        lock(&sim.world).purges,
+        [sim.event_of(Scope::Leftovers(person))]
+    );
 }

@@ -132,6 +132,36 @@ pub(super) async fn listings_do_not_mix(f: &mut impl DatabaseFixture) -> Result<
     Ok(())
 }
 
+pub(super) async fn a_removed_profile_is_not_listed(f: &mut impl DatabaseFixture) -> Result<()> {
+    let (listing, store) = (f.database(), store());
+    let ids: Vec<ProfileId> = (0..20).map(|_| profile()).collect();
+    add(&listing, store, &ids).await?;
+    let (gone, kept): (Vec<_>, Vec<_>) = ids.iter().enumerate().partition(|(i, _)| i % 3 == 0);
+    let mut gone: Vec<ProfileKey> = gone
+        .into_iter()
+        .map(|(_, profile)| ProfileKey {
+            store,
+            profile: *profile,
+        })
+        .collect();
+    // One that never was there is removed like any other, and twice like once.
+    gone.push(ProfileKey {
+        store,
+        profile: profile(),
+    });
+    listing.remove(&gone, Durability::Durable).await?;
+    listing.remove(&gone[..2], Durability::Durable).await?;
+    let kept: Vec<ProfileId> = kept.into_iter().map(|(_, id)| *id).collect();
+    ensure!(walk(&listing, store, Order::Ascending, 5).await? == kept);
+    f.crash().await?;
+    let listing = f.database();
+    ensure!(
+        walk(&listing, store, Order::Ascending, 5).await? == kept,
+        "after a crash"
+    );
+    Ok(())
+}
+
 fn record(account: &AccountSid) -> StoreRecord {
     let mut secret = [0; 32];
     secret[..16].copy_from_slice(uuid().as_bytes());
@@ -182,5 +212,37 @@ pub(super) async fn a_store_is_read_as_it_was_written(f: &mut impl DatabaseFixtu
     control.create_store(&written).await?;
     f.crash().await?;
     ensure!(f.database().store(written.id).await? == Some(written));
+    Ok(())
+}
+
+pub(super) async fn a_deleted_store_is_gone_and_never_made_again(
+    f: &mut impl DatabaseFixture,
+) -> Result<()> {
+    let (control, account) = (f.database(), account()?);
+    let (one, two) = (record(&account), record(&account));
+    control.create_store(&one).await?;
+    control.create_store(&two).await?;
+    let stranger = self::account()?;
+    ensure!(
+        !control.delete_store(&stranger, one.id).await?,
+        "not theirs"
+    );
+    ensure!(control.store(one.id).await? == Some(one.clone()));
+    ensure!(!control.is_deleted(one.id).await?);
+    ensure!(
+        !control.is_deleted(StoreId::from_uuid(uuid())).await?,
+        "never was there"
+    );
+    ensure!(control.delete_store(&account, one.id).await?);
+    ensure!(!control.delete_store(&account, one.id).await?, "only once");
+    f.crash().await?;
+    let control = f.database();
+    ensure!(control.store(one.id).await?.is_none());
+    ensure!(control.is_deleted(one.id).await?);
+    ensure!(control.stores_of(&account).await? == [two.id]);
+    ensure!(control.create_store(&one).await? == Created::Already);
+    ensure!(control.store(one.id).await?.is_none());
+    ensure!(control.stores_of(&account).await? == [two.id]);
+    ensure!(control.store(two.id).await? == Some(two));
     Ok(())
 }

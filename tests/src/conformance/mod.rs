@@ -117,8 +117,10 @@ pub fn database_cases<F: DatabaseFixture>() -> Vec<Case<F>> {
         listing_control::pages_go_on_after_any_id,
         listing_control::ids_years_apart_are_listed,
         listing_control::listings_do_not_mix,
+        listing_control::a_removed_profile_is_not_listed,
         listing_control::a_store_is_created_once,
         listing_control::a_store_is_read_as_it_was_written,
+        listing_control::a_deleted_store_is_gone_and_never_made_again,
     ]
 }
 

@@ -6,7 +6,7 @@ use futures_util::{FutureExt as _, StreamExt as _, select_biased};
 use kith_domain::event::{Event, EventError};
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
-    Clock, Database, DeadLetters, Ids, LogEvent, LogRecord, Partition, TraitSource,
+    Clock, Database, DeadLetters, Ids, LogEvent, LogRecord, Partition, TraitLog, TraitSource,
 };
 use tracing::{info, warn};
 
@@ -18,7 +18,7 @@ use crate::ledger::{Dropped, Position};
 use crate::stages::apply::apply;
 use crate::stages::dead_letter::Letter;
 use crate::stages::decode::{Decoded, bytes_of, decode};
-use crate::stages::purge::SetPurge;
+use crate::stages::purge::PurgeWork;
 use crate::stages::{Otherwise, poll};
 use crate::trace::Trace;
 
@@ -26,7 +26,7 @@ impl<S, D, L, C, I> Pipeline<'_, S, D, L, C, I>
 where
     S: TraitSource,
     D: Database,
-    L: DeadLetters,
+    L: DeadLetters + TraitLog,
     C: Clock,
     I: Ids,
 {
@@ -84,7 +84,7 @@ where
             match decode(&record) {
                 Ok(Event::Purge(event)) => {
                     self.invalid.observe(false);
-                    self.writes.push(Job::purge(SetPurge {
+                    self.writes.push(Job::purge(PurgeWork {
                         event,
                         position,
                         bytes,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, TraitSource};
+use kith_profiles::ports::{Clock, Database, DeadLetters, Ids, TraitLog, TraitSource};
+use kith_profiles::purge::Purge;
 use kith_runtime::metrics::names;
 use metrics::counter;
 use tracing::{info, warn};
@@ -19,7 +20,7 @@ use crate::stages::Otherwise;
 use crate::stages::apply::ProfileWrite;
 use crate::stages::dead_letter::{self, Letter, bury};
 use crate::stages::persist::{self, persist};
-use crate::stages::purge::{self, SetPurge, purge};
+use crate::stages::purge::{self, PurgeWork, purge};
 use crate::trace::Trace;
 
 /// A piece of work under way.
@@ -35,7 +36,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 enum Work {
     Write(Box<ProfileWrite>),
-    Purge(Box<SetPurge>),
+    Purge(Box<PurgeWork>),
     Bury(Box<Letter>),
 }
 
@@ -54,7 +55,7 @@ impl Job {
         }
     }
 
-    pub(super) fn purge(purge: SetPurge) -> Self {
+    pub(super) fn purge(purge: PurgeWork) -> Self {
         Self {
             work: Work::Purge(Box::new(purge)),
             failures: 0,
@@ -123,7 +124,7 @@ fn fly<'a, D, L, C, I>(
 ) -> Flight<'a>
 where
     D: Database,
-    L: DeadLetters,
+    L: DeadLetters + TraitLog,
     C: Clock,
     I: Ids,
 {
@@ -133,21 +134,21 @@ where
         }
         let result = match &job.work {
             Work::Write(write) => {
-                let written = persist(&ports.database, &ports.clock, write);
+                let written = persist(&ports.database, &ports.clock, &ports.ended_stores, write);
                 write.trace.around(written).await
             }
             Work::Purge(set) => {
-                let Ports {
-                    database,
-                    clock,
-                    ids,
-                    ..
-                } = ports;
-                let purged = purge(database, clock, ids, set.event);
+                let ports = Purge {
+                    database: &ports.database,
+                    log: &ports.log,
+                    clock: &ports.clock,
+                    ids: &ports.ids,
+                };
+                let purged = purge(ports, set.event);
                 set.trace.around(purged).await
             }
             Work::Bury(letter) => {
-                let buried = bury(&ports.letters, topic, letter);
+                let buried = bury(&ports.log, topic, letter);
                 letter.trace.around(buried).await
             }
         };
@@ -160,7 +161,7 @@ impl<'a, S, D, L, C, I> Pipeline<'a, S, D, L, C, I>
 where
     S: TraitSource,
     D: Database,
-    L: DeadLetters,
+    L: DeadLetters + TraitLog,
     C: Clock,
     I: Ids,
 {

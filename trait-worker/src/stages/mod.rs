@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! poll ──LogRecord──▶ decode ──Decoded──▶ apply ──ProfileWrite──▶ persist ──positions──▶ commit
-//!                        ├─────SetPurge──▶ purge ───────────────────positions────────────┤
+//!                        ├────PurgeWork──▶ purge ───────────────────positions────────────┤
 //!                        └─────Letter───▶ dead_letter ──────────────positions────────────┘
 //! ```
 //!

@@ -7,7 +7,7 @@ use kith_domain::time::Micros;
 use kith_profiles::apply;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{Clock, Database};
-use kith_profiles::purge::{self, PurgeError};
+use kith_profiles::purge::{self, EndedStores, PurgeError};
 use tracing::{debug, error};
 
 use super::Otherwise;
@@ -20,6 +20,7 @@ pub(crate) const STAGE: &str = "persist";
 pub(crate) async fn persist<D: Database, C: Clock>(
     database: &D,
     clock: &C,
+    ended: &EndedStores,
     write: &ProfileWrite,
 ) -> Result<(), Otherwise> {
     apply::apply(database, &write.batches)
@@ -27,7 +28,7 @@ pub(crate) async fn persist<D: Database, C: Clock>(
         .map_err(|error| Otherwise::from_port(STAGE, error))?;
     let newest = write.batches.iter().map(|batch| batch.time).max();
     let written = newest.unwrap_or(Micros::EPOCH);
-    match purge::look(database, clock, write.at, written).await {
+    match purge::look(database, clock, ended, write.at, written).await {
         Ok(false) => Ok(()),
         Ok(true) => {
             let profile = write.at.profile;

@@ -53,6 +53,7 @@ struct State {
     rows: BTreeMap<ProfileKey, CellRows>,
     claims: BTreeMap<ClaimKey, Claim>,
     store: Option<StoreRecord>,
+    store_is_deleted: bool,
     purged: BTreeMap<ProfileKey, Micros>,
     purges: Vec<ProfileId>,
     /// Statements that are answered yet; the ones after them fail, until this is taken away.
@@ -136,6 +137,10 @@ impl Database {
 
     pub(crate) fn set_store(&self, store: StoreRecord) {
         self.state().store = Some(store);
+    }
+
+    pub(crate) fn set_store_deleted(&self) {
+        self.state().store_is_deleted = true;
     }
 
     pub(crate) fn claim(&self, key: &ClaimKey) -> Option<Claim> {
@@ -405,6 +410,10 @@ impl Listing for Database {
         panic!("a worker lists nothing")
     }
 
+    async fn remove(&self, _: &[ProfileKey], _: Durability) -> Result<(), PortError> {
+        panic!("only of a deleted store")
+    }
+
     async fn page(
         &self,
         _: StoreId,
@@ -424,6 +433,14 @@ impl Control for Database {
 
     async fn create_store(&self, _: &StoreRecord) -> Result<Created, PortError> {
         panic!("a worker makes no stores")
+    }
+
+    async fn delete_store(&self, _: &AccountSid, _: StoreId) -> Result<bool, PortError> {
+        panic!("a worker deletes no stores")
+    }
+
+    async fn is_deleted(&self, _: StoreId) -> Result<bool, PortError> {
+        Ok(self.state().store_is_deleted)
     }
 
     async fn stores_of(&self, _: &AccountSid) -> Result<Vec<StoreId>, PortError> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use kith_profiles::error::PublishError;
-use kith_profiles::ports::{DeadLetter, DeadLetters};
+use kith_profiles::ports::{DeadLetter, DeadLetters, NewRecord, TraitLog};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -27,6 +27,7 @@ struct State {
     waiting: Vec<Waker>,
     buried: Vec<DeadLetter>,
     tries: usize,
+    published: Vec<NewRecord>,
 }
 
 impl Letters {
@@ -53,6 +54,13 @@ impl Letters {
 
     pub(crate) fn tries(&self) -> usize {
         self.state().tries
+    }
+}
+
+impl TraitLog for Letters {
+    async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
+        self.state().published.push(record);
+        Ok(())
     }
 }
 

@@ -223,7 +223,7 @@ impl Log {
     fn is_durable(&self, record: &LogRecord) -> bool {
         let event = match Event::decode(&record.payload) {
             Ok(Event::Traits(event)) => event,
-            Ok(Event::Purge(event)) => return self.database.is_purged(event.root()),
+            Ok(Event::Purge(event)) => return self.database.is_purged(event.key().unwrap()),
             Err(_) => return self.letters.has(record.partition.0, record.offset.as_i64()),
         };
         let at = ProfileKey {

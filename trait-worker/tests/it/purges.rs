@@ -11,7 +11,7 @@ use kith_domain::store::{Places, StoreRecord, StoreStatus};
 use kith_profiles::ports::{
     CellRows, Claim, IdentRow, LinkRow, Node, Pointer, Verdict, VerdictRow,
 };
-use trait_worker::{WaitingFor, WorkerError};
+use trait_worker::WaitingFor;
 use uuid::Uuid;
 
 use crate::records::{event, good, profile, purge, record};
@@ -347,25 +347,35 @@ fn without_a_clock_purges_wait_and_the_living_do_not() {
 }
 
 #[test]
-fn a_node_that_cannot_be_read_stops_a_purge_and_no_writes() {
+fn a_node_that_cannot_be_read_stops_nobody() {
     let sim = Sim::new();
     sim.database.set_nodes_corrupt(true);
     let ended = sim.run(async |sim| {
-        sim.log.append(0, [good(1)]);
+        sim.log.append(0, [good(1), purge(1), good(2)]);
         sim.log.assign(&[0]);
         sim.until_caught_up().await;
     });
-    assert_eq!(ended.summary().applied, 1);
-    let ended = sim.run(async |sim| {
-        sim.log.append(0, [purge(1)]);
+    assert_eq!(ended.summary().applied, 3);
+    assert_eq!(sim.log.committed(0), 3);
+}
+
+#[test]
+fn what_is_written_to_a_deleted_store_is_taken_back() {
+    let sim = Sim::new();
+    sim.run(async |sim| {
+        sim.log.append(0, [good(1)]);
         sim.log.assign(&[0]);
-        sim.pass(Duration::from_secs(1)).await;
-    });
-    assert!(matches!(
-        ended.error(),
-        WorkerError::Engine { stage: "purge", .. }
-    ));
-    assert_eq!(sim.log.committed(0), 1);
+        sim.until_caught_up().await;
+        assert_eq!(sim.database.cells().len(), 1);
+        sim.database.set_store_deleted();
+        // A store that was alive a moment ago counts as alive: the purge of its deletion covers what is written meanwhile.
+        sim.pass(Duration::from_secs(61)).await;
+        sim.log.append(0, [good(2)]);
+        sim.until_caught_up().await;
+    })
+    .summary();
+    let kept: Vec<_> = sim.database.cells().into_keys().collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
 }
 
 #[test]

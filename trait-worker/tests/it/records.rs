@@ -1,7 +1,7 @@
 //! Records as the ingest service publishes them, and as it never would.
 
 use bytes::Bytes;
-use kith_domain::event::TraitEvent;
+use kith_domain::event::{Scope, TraitEvent};
 use kith_domain::id::{DefinitionId, ProfileId, RequestId, StoreId};
 use kith_domain::time::Micros;
 use kith_domain::traits::{CellBytes, TraitValue, TraitWrite};
@@ -46,7 +46,7 @@ pub(crate) fn record(event: &TraitEvent) -> NewRecord {
 pub(crate) fn purge(root: u128) -> NewRecord {
     purge_record(
         StoreId::from_uuid(Uuid::nil()),
-        profile(root),
+        Scope::Set(profile(root)),
         RequestId::from_uuid(Uuid::nil()),
     )
 }

@@ -1,54 +1,87 @@
-//! The purge event: a set is dead, and nothing of it is to be left.
+//! The purge event: something is dead or stands for nothing, and nothing of it is to be left.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventError, PURGE_KIND, VERSION, read};
+use super::{EventError, Kind, VERSION, read};
 use crate::id::{ProfileId, ProfileKey, RequestId, StoreId};
 
-/// A set that is dead, by its root. Whoever applies it looks whether that is so, and erases what the set had written.
+/// What is to be purged. Whoever applies it looks whether that is so, and erases what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgeEvent {
     /// The store.
     pub store: StoreId,
-    /// The root that was killed.
-    pub profile: ProfileId,
-    /// The request that killed it, for logs and traces.
+    /// What of it.
+    pub scope: Scope,
+    /// The request that asked for it, for logs and traces.
     pub request: RequestId,
 }
 
+/// What of a store is to be purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// A dead set, by the root that was killed.
+    Set(ProfileId),
+    /// All profiles of a deleted store that are younger than this one; from the oldest on if `None`.
+    Store(Option<ProfileId>),
+    /// Identifier rows of a profile whose claims have been somebody else's, or nobody's, for long.
+    Leftovers(ProfileId),
+}
+
 impl PurgeEvent {
-    /// Where the root lives.
+    /// The profile that it is about; of a store, the one after which to go on.
     #[must_use]
-    pub const fn root(&self) -> ProfileKey {
-        ProfileKey {
-            store: self.store,
-            profile: self.profile,
+    pub const fn profile(&self) -> Option<ProfileId> {
+        match self.scope {
+            Scope::Set(profile) | Scope::Leftovers(profile) => Some(profile),
+            Scope::Store(after) => after,
         }
+    }
+
+    /// The partition of the profile that it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<ProfileKey> {
+        self.profile().map(|profile| ProfileKey {
+            store: self.store,
+            profile,
+        })
     }
 
     /// The bytes of the event: one JSON object without blanks, members always in the same order. Read by
     /// [`super::Event::decode`].
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let kind = match self.scope {
+            Scope::Set(_) => Kind::PurgeSet,
+            Scope::Store(_) => Kind::PurgeStore,
+            Scope::Leftovers(_) => Kind::PurgeLeftovers,
+        };
         let wire = Wire {
             version: VERSION,
-            kind: Cow::Borrowed(PURGE_KIND),
+            kind: Cow::Borrowed(kind.as_str()),
             store: self.store,
-            profile: self.profile,
+            profile: self.profile(),
             request: self.request,
         };
         // Plain members, written to memory: nothing here can fail. No bytes would be refused as empty.
         serde_json::to_vec(&wire).unwrap_or_default()
     }
 
-    /// Reads what has the head of a purge event.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, EventError> {
+    /// Reads what has the head of a purge event of this kind.
+    pub(super) fn read(kind: Kind, bytes: &[u8]) -> Result<Self, EventError> {
         let wire: Wire<'_> = read(bytes).map_err(|_| EventError::Malformed)?;
+        let scope = match (kind, wire.profile) {
+            (Kind::PurgeSet, Some(profile)) => Scope::Set(profile),
+            (Kind::PurgeStore, after) => Scope::Store(after),
+            (Kind::PurgeLeftovers, Some(profile)) => Scope::Leftovers(profile),
+            (Kind::PurgeSet | Kind::PurgeLeftovers, None) | (Kind::Traits, _) => {
+                return Err(EventError::Malformed);
+            }
+        };
         Ok(Self {
             store: wire.store,
-            profile: wire.profile,
+            scope,
             request: wire.request,
         })
     }
@@ -61,7 +94,8 @@ struct Wire<'a> {
     #[serde(borrow)]
     kind: Cow<'a, str>,
     store: StoreId,
-    profile: ProfileId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile: Option<ProfileId>,
     request: RequestId,
 }
 
@@ -94,8 +128,11 @@ mod tests {
         let event = example();
         assert_eq!(event.encode(), EXAMPLE);
         assert_eq!(
-            event.root().profile.to_string(),
-            "mem_profile_01hf7ya00070g80000000000ad"
+            event
+                .profile()
+                .map(|profile| profile.to_string())
+                .as_deref(),
+            Some("mem_profile_01hf7ya00070g80000000000ad")
         );
     }
 
@@ -137,6 +174,8 @@ mod tests {
         assert_eq!(changed("\"store\"", "\"shop\""), malformed);
         assert_eq!(changed("mem_store_", "mem_profile_"), malformed);
         assert_eq!(changed("RQ", "QR"), malformed);
+        let profile = r#""profile":"mem_profile_01hf7ya00070g80000000000ad","#;
+        assert_eq!(changed(profile, ""), malformed);
         let array = serde_json::to_vec(&[1]).unwrap();
         assert_eq!(Event::decode(&array), malformed);
         let trailing = [EXAMPLE, b"x"].concat();
@@ -146,11 +185,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_event_is_read_as_it_was_written(ids: [u128; 3]) {
+        fn an_event_is_read_as_it_was_written(ids: [u128; 3], scope in 0..4) {
             let [store, profile, request] = ids.map(Uuid::from_u128);
+            let profile = ProfileId::from_uuid(profile);
             let event = PurgeEvent {
                 store: StoreId::from_uuid(store),
-                profile: ProfileId::from_uuid(profile),
+                scope: match scope {
+                    0 => Scope::Set(profile),
+                    1 => Scope::Store(None),
+                    2 => Scope::Store(Some(profile)),
+                    _ => Scope::Leftovers(profile),
+                },
                 request: RequestId::from_uuid(request),
             };
             prop_assert_eq!(Event::decode(&event.encode()), Ok(Event::Purge(event)));

@@ -67,7 +67,7 @@ pub(crate) async fn do_chores<E: Environment>(
         let evicted = if env.omits(Omission::EnforceAfterMerge) && !chores.links.is_empty() {
             Vec::new()
         } else {
-            limits::enforce(env, store, &set, question.deadline).await?
+            limits::enforce(env, store, &set, question.request, question.deadline).await?
         };
         for (member, row) in &chores.idents {
             batches

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use kith_domain::id::{ClaimId, ProfileId};
+use kith_domain::id::{ClaimId, ProfileId, RequestId};
 use kith_domain::identifier::{ClaimKey, IdType, Identifier};
 use kith_domain::settings::LimitPolicy;
 use kith_domain::store::StoreRecord;
@@ -16,6 +16,7 @@ use super::members::Members;
 use crate::environment::{Deadline, Environment};
 use crate::error::{PortError, Trouble};
 use crate::ports::{Claim, Conditional, Database, Durability, IdentRow, Ids};
+use crate::purge::ask_for_leftovers;
 
 /// An identifier that a set really has: its row, whose claim names the row's profile and claim id.
 #[derive(Debug, Clone)]
@@ -92,6 +93,7 @@ pub(crate) async fn enforce<E: Environment>(
     env: &E,
     store: &StoreRecord,
     members: &Members,
+    request: RequestId,
     deadline: Deadline,
 ) -> Result<Vec<Held>, Trouble> {
     let mut counts: BTreeMap<&IdType, usize> = BTreeMap::new();
@@ -112,6 +114,7 @@ pub(crate) async fn enforce<E: Environment>(
         return Ok(Vec::new());
     }
     let held = held(env.database(), store, members, over).await?;
+    ask_for_leftovers(env, store, request, members, &held, over).await;
     let victims = victims(store, held);
     let releases: Vec<Conditional> = victims
         .iter()
