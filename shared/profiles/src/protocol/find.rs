@@ -6,6 +6,7 @@
 use kith_domain::id::{LinkToken, ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
 
+use crate::corrupt::not_older;
 use crate::environment::{Environment, Omission};
 use crate::error::PortError;
 use crate::ports::{
@@ -239,6 +240,9 @@ async fn hop<D: Database>(
         let Some(pointer) = walk.pointer else {
             continue;
         };
+        if pointer.parent >= walk.at {
+            return Err(not_older("find", store, walk.at, pointer.parent));
+        }
         let hint = (walk.at == walk.found.start)
             .then_some(walk.found.rows.root)
             .flatten()
@@ -257,9 +261,6 @@ async fn hop<D: Database>(
                 vec![Select::Clock, Select::Link(walk.at, pointer.token)],
             ),
         };
-        if to >= walk.at {
-            return Err(not_older(walk.at, to));
-        }
         let at = ProfileKey { store, profile: to };
         steps.push((index, step));
         reads.push(NodeRead { at, verdicts });
@@ -270,6 +271,8 @@ async fn hop<D: Database>(
         let walk = &mut walks[index];
         walk.found.clocks.push(rows.clock.unwrap_or(Micros::EPOCH));
         match step {
+            // Whoever was ever linked to has a clock, but for crashes: this is nobody to start from.
+            Step::Hint(_) if rows.clock.is_none() => walk.found.rows.root = None,
             Step::Hint(ancestor) => {
                 walk.found.hinted = true;
                 walk.arrive(ancestor, &node);
@@ -307,12 +310,4 @@ pub(crate) fn verdict_of(node: &Node, child: ProfileId, token: LinkToken) -> Opt
         .iter()
         .find(|row| row.child == child && row.token == token)
         .map(|row| row.verdict)
-}
-
-fn not_older(child: ProfileId, parent: ProfileId) -> PortError {
-    metrics::counter!("kith_corrupt_rows_total", "kind" => "pointer").increment(1);
-    PortError::Corrupt {
-        operation: "find",
-        detail: format!("{child} points at {parent}, which is not older"),
-    }
 }
