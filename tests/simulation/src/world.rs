@@ -719,6 +719,7 @@ impl World {
 
     /// What was written at or before the time goes, and stays away for as long as the removal is remembered.
     fn purge(&mut self, at: ProfileKey, time: Micros) {
+        let time = self.purge_time(at, time);
         let purged = self.purged.entry(at).or_insert(time);
         *purged = (*purged).max(time);
         self.cells.remove(&at);

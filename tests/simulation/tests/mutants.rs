@@ -110,20 +110,26 @@ fn caught(left: Left, make: Make) -> Option<(u64, String)> {
 fn whatever_is_left_out_is_missed() {
     let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while let Some((left, (name, make))) = MUTANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some((left, (name, make))) = MUTANTS.get(number) else {
+                return;
+            };
             let found = caught(*left, *make);
             let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
-            rows.push((*left, *name, found));
+            rows.push((number, *left, *name, found));
         }
     };
     std::thread::scope(|scope| {
         scope.spawn(work);
         scope.spawn(work);
     });
+    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    rows.sort_by_key(|(number, ..)| *number);
     let mut survivors = Vec::new();
     println!("| Left out | Situation | Seed | Schedules | Missed by |");
     println!("|---|---|---|---|---|");
-    for (left, name, found) in rows.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for (_, left, name, found) in rows {
         match found {
             Some((seed, finding)) => {
                 let finding: String = finding

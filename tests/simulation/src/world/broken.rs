@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kith_domain::id::{ProfileId, ProfileKey};
 use kith_domain::identifier::ClaimKey;
+use kith_domain::time::Micros;
 use kith_domain::traits::TraitWrite;
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, CellWrite, Claim, Conditional, LinkRow, Node, Select, Verdict,
@@ -45,6 +46,8 @@ pub enum Broken {
     ClockFromCells,
     /// The worker gives its own time to what it writes.
     WorkerStamps,
+    /// The removal of a partition takes what is there, and nothing that is later.
+    PurgeAtLastStamp,
     /// A removal is forgotten once the grace for late writes is over.
     RemovalCollected,
 }
@@ -207,6 +210,19 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// The time of a partition's removal as this engine takes it.
+    pub(super) fn purge_time(&self, at: ProfileKey, time: Micros) -> Micros {
+        if self.broken != Some(Broken::PurgeAtLastStamp) {
+            return time;
+        }
+        let written = self.written.get(&at).into_iter().flatten();
+        written
+            .map(|batch| batch.time)
+            .max()
+            .unwrap_or(time)
+            .min(time)
     }
 
     /// The grace for late writes is over: removals of partitions are forgotten; and removals of traits, by an engine that
