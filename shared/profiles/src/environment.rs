@@ -70,7 +70,7 @@ pub enum Omission {
     LaterThanSeen,
     /// The event goes out before the clock row is acknowledged.
     ClockBeforeEvent,
-    /// A link is marked as settled without its members.
+    /// A link is marked as settled with the child alone, without the members below it.
     CopyMembers,
 }
 

@@ -251,7 +251,7 @@ pub fn state_findings(world: &World, history: &History, store: &StoreRecord) -> 
     findings
 }
 
-/// Where a link is settled, the parent's member rows hold the child and everybody below it.
+/// Where a link is settled and the child is a member, the parent's member rows hold everybody below it.
 fn copied(
     world: &World,
     parent: ProfileKey,
@@ -259,10 +259,11 @@ fn copied(
     token: kith_domain::id::LinkToken,
 ) -> Vec<String> {
     let rows = world.cells().get(&parent).cloned().unwrap_or_default();
-    let is_settled = rows
-        .links
-        .iter()
-        .any(|link| link.child == child && link.token == token && link.settled);
+    let is_settled = rows.members.contains(&child)
+        && rows
+            .links
+            .iter()
+            .any(|link| link.child == child && link.token == token && link.settled);
     if !is_settled {
         return Vec::new();
     }

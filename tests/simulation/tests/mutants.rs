@@ -46,7 +46,7 @@ fn a_step_that_is_left_out_is_missed() {
         (Omission::CarryBeforeLink, "creators", |_| creators()),
         (Omission::LaterThanSeen, "limits", limits),
         (Omission::ClockBeforeEvent, "faults", |_| lost_answers()),
-        (Omission::CopyMembers, "creators", |_| creators()),
+        (Omission::CopyMembers, "merges", |_| crossing_merges()),
     ];
     let mut survivors = Vec::new();
     for (omission, name, make) in mutants {
