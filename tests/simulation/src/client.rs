@@ -12,6 +12,8 @@ use kith_profiles::Profiles;
 use kith_profiles::change::{Removal, Target};
 use kith_profiles::create::Create as CreateRequest;
 use kith_profiles::environment::Environment;
+use kith_profiles::ports::TraitLog;
+use kith_profiles::purge::purge_record;
 use kith_profiles::read::Located;
 
 use crate::case::{IDENTIFIERS, Op, identifier, request, writes};
@@ -214,6 +216,11 @@ impl Caller {
                 if let Ok(located) = &answer {
                     let is_done = matches!(located, Located::Here(()));
                     self.note(Note::Deleted(number, is_done));
+                    if is_done {
+                        // What the set had written is garbage from now on. A record that is not answered for may be there.
+                        let record = purge_record(self.store.id, profile, request(number));
+                        process.environment().log().publish(record).await.ok();
+                    }
                 }
                 answer.is_ok()
             }

@@ -5,11 +5,15 @@
 //! knows of this. Start reading at [`run`].
 
 pub mod case;
+pub mod choices;
 pub mod client;
+pub mod consumers;
 pub mod executor;
 pub mod exhaustive;
 pub mod history;
 pub mod ports;
 pub mod replay;
 pub mod run;
+pub mod shrink;
+pub mod topic;
 pub mod world;

@@ -1,31 +1,44 @@
-//! Seeded schedules over the shipped use cases: every invariant, in every one of them; and what is left out on purpose is
-//! missed.
+//! Seeded schedules over the shipped use cases and the shipped worker: every invariant, in every one of them.
+//!
+//! One schedule alone: `KITH_SIMULATE_CASE=<name> KITH_SIMULATE_SEED=<number>`; it prints what happened.
 
 mod cases;
 
 use std::collections::BTreeSet;
 
 use cases::{
-    a_merge_and_a_change, creators, crossing_merges, everything, flights, limits, lost_answers,
-    merges_and_deletions,
+    a_merge_and_a_change, creators, crossing_merges, crowd, everything, flights, limits,
+    lost_answers, merges_and_deletions, order_over_merges, workers,
 };
-use kith_simulation::run::{Case, run};
+use kith_simulation::choices::Choices;
+use kith_simulation::run::{Case, run, run_with};
+use kith_simulation::shrink::minimal;
 
-/// How many times as many seeds as in the test command: `make simulate` says.
-fn factor() -> u64 {
-    let factor = std::env::var("KITH_SIMULATE_FACTOR").ok();
-    factor.map_or(1, |factor| {
-        factor.parse().expect("KITH_SIMULATE_FACTOR is a number")
-    })
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().expect("a number"))
 }
 
 /// Runs seeds; every run must be right, and most of them different schedules in which clients overlap.
 fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
-    let seeds = seeds * factor();
+    let only = std::env::var("KITH_SIMULATE_CASE").ok();
+    if only.is_some_and(|only| only != name) {
+        return;
+    }
+    if let Some(seed) = number("KITH_SIMULATE_SEED") {
+        return replay(&make(seed), seed);
+    }
+    // How many times as many seeds as in the test command: `make simulate` says.
+    let seeds = seeds * number("KITH_SIMULATE_FACTOR").unwrap_or(1);
     let mut distinct = BTreeSet::new();
     for seed in 0..seeds {
-        let verdict = run(&make(seed), seed);
-        assert!(verdict.findings.is_empty(), "{name}: {verdict}");
+        let case = make(seed);
+        let verdict = run(&case, seed);
+        if !verdict.findings.is_empty() {
+            let least = minimal(&case, seed).expect("a seed finds the same again");
+            panic!("{name}: {least}");
+        }
         if verdict.overlapped {
             distinct.insert(verdict.fingerprint);
         }
@@ -35,6 +48,22 @@ fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
         "{name}: {} distinct schedules of {seeds}",
         distinct.len()
     );
+    figures(name, seeds, distinct.len());
+}
+
+#[expect(clippy::print_stdout, reason = "the figures of a run by hand")]
+fn figures(name: &str, seeds: u64, distinct: usize) {
+    println!("{name}: {seeds} schedules, {distinct} distinct with an overlap");
+}
+
+/// One schedule alone, as it went.
+#[expect(clippy::print_stdout, reason = "a trace is what a replay is for")]
+fn replay(case: &Case, seed: u64) {
+    let verdict = run_with(case, Choices::of_seed(seed), true);
+    println!("seed {seed}:\n{verdict}");
+    if let Some(least) = minimal(case, seed) {
+        panic!("{least}");
+    }
 }
 
 #[test]
@@ -69,10 +98,25 @@ fn an_identifier_is_changed_while_others_claim_it() {
 
 #[test]
 fn limits_hold_over_a_merged_set() {
-    explore("limits", 3_000, limits);
+    explore("limits", 2_500, limits);
+}
+
+#[test]
+fn writers_keep_their_order_while_they_are_merged() {
+    explore("order", 1_000, order_over_merges);
 }
 
 #[test]
 fn anybody_sends_anything() {
-    explore("everything", 6_000, everything);
+    explore("everything", 4_000, everything);
+}
+
+#[test]
+fn eight_clients_send_anything() {
+    explore("crowd", 700, crowd);
+}
+
+#[test]
+fn workers_read_the_log_beside_everybody() {
+    explore("workers", 1_000, workers);
 }
