@@ -72,7 +72,7 @@ pub enum Omission {
     ClocksOfAllMet,
     /// The event goes out before the clock row is acknowledged.
     ClockBeforeEvent,
-    /// A link is marked as settled without its members.
+    /// A link is marked as settled with the child alone, without the members below it.
     CopyMembers,
     /// Owners of shared values are collected before the request's own rows are there.
     ShareBeforeCollect,

@@ -60,6 +60,12 @@ pub struct Case {
     pub unknown_permille: u32,
     /// In a thousand: how often a client is given up at a step.
     pub crash_permille: u32,
+    /// In a thousand: how often a host's clock jumps at a step.
+    pub clock_step_permille: u32,
+    /// In a thousand: how often a plain read sees a plain write that is still in flight.
+    pub early_permille: u32,
+    /// Whether workers run beside the clients; if not, they come afterwards.
+    pub workers: bool,
 }
 
 /// The store of every run.

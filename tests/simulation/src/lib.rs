@@ -5,7 +5,9 @@
 //! knows of this. Start reading at [`run`].
 
 pub mod case;
+pub mod choices;
 pub mod client;
+pub mod consumers;
 pub mod executor;
 pub mod exhaustive;
 pub mod history;
@@ -17,6 +19,8 @@ pub mod probe;
 pub mod quiet;
 pub mod replay;
 pub mod run;
+pub mod shrink;
 pub mod solo;
 pub mod states;
+pub mod topic;
 pub mod world;

@@ -39,10 +39,7 @@ pub struct SimParts {
 /// The environment of a client.
 #[must_use]
 pub fn parts(world: &Shared, client: usize, omission: Option<Omission>) -> SimParts {
-    let port = Port {
-        world: Arc::clone(world),
-        client,
-    };
+    let port = Port::of(world, client);
     SimParts { port, omission }
 }
 
@@ -81,6 +78,26 @@ pub struct Port {
 }
 
 impl Port {
+    /// The ports of a client.
+    #[must_use]
+    pub fn of(world: &Shared, client: usize) -> Self {
+        Self {
+            world: Arc::clone(world),
+            client,
+        }
+    }
+
+    /// The world behind it.
+    #[must_use]
+    pub fn world(&self) -> &Shared {
+        &self.world
+    }
+
+    /// Waits until one statement is answered.
+    pub async fn one(&self, statement: Statement) -> Reply {
+        self.call([statement]).await.pop().unwrap_or(Reply::Failed)
+    }
+
     fn call(&self, statements: impl IntoIterator<Item = Statement>) -> Call {
         let mut world = lock(&self.world);
         let flights = statements

@@ -3,34 +3,33 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kith_domain::event::TraitEvent;
+use kith_domain::id::ProfileKey;
 use kith_domain::store::StoreRecord;
 use kith_profiles::Profiles;
-use kith_profiles::apply::{apply, fold};
-use kith_profiles::environment::Environment;
-use rand::rngs::SmallRng;
-use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{RngExt, SeedableRng};
+use kith_profiles::apply::fold;
+use kith_profiles::ports::CellRows;
 
 pub use crate::case::{Case, Op, store};
+use crate::choices::{Choices, PAUSES};
 use crate::client::{Caller, Notes, Process, Recorder, take};
+use crate::consumers;
 use crate::executor::Executor;
 use crate::history::REPEATED;
 use crate::judge::Judge;
 use crate::ports::{Shared, lock, parts};
 use crate::quiet::{quiet_findings, row_findings, visible};
+use crate::topic::{PARTITIONS, Topic};
 use crate::world::{Statement, World};
 
 /// What a run came to.
 #[derive(Debug)]
 pub struct Verdict {
-    /// The seed.
-    pub seed: u64,
     /// What was found wrong: nothing, if it was right.
     pub findings: Vec<String>,
-    /// The schedule: a line a step.
+    /// The schedule: a line a step, if that was asked for.
     pub trace: Vec<String>,
     /// Statements of two clients were in flight at once.
     pub overlapped: bool,
@@ -38,11 +37,14 @@ pub struct Verdict {
     pub judged: (u32, u32),
     /// Names the schedule: equal for equal traces.
     pub fingerprint: u64,
+    /// The choices that were taken.
+    pub choices: Vec<u32>,
+    /// Steps.
+    pub steps: usize,
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}:", self.seed)?;
         for line in &self.trace {
             writeln!(f, "  {line}")?;
         }
@@ -54,127 +56,74 @@ impl fmt::Display for Verdict {
 }
 
 const STEPS_MAX: usize = 20_000;
+/// The number of the first request for everybody.
+const PROBE: u128 = 9_000_000;
+/// In a thousand: how often a record is in the log twice.
+const TWICE_PERMILLE: u32 = 100;
 /// In one of so many states a client runs alone from there, until all its requests have ended.
 const ALONE_EVERY: u64 = 512;
 /// Statements of a client that runs alone at the most, all its requests together: 111 was the largest seen.
 const ALONE_MAX: usize = 300;
 
-/// Runs a case under a seed. If anything was wrong the run is repeated, step for step, and its schedule written down.
+/// Runs a case under a seed.
 #[must_use]
 pub fn run(case: &Case, seed: u64) -> Verdict {
-    let verdict = run_once(case, seed, false);
-    if verdict.findings.is_empty() {
-        verdict
-    } else {
-        run_once(case, seed, true)
-    }
+    run_with(case, Choices::of_seed(seed), false)
 }
 
-fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
-    let mut rng = SmallRng::seed_from_u64(seed);
-    let record = Arc::new(store(case.settings.clone()));
-    let mut run = Run {
-        world: Arc::new(Mutex::new(World::default())),
-        recorder: Recorder::new(&record),
-        notes: Notes::default(),
-        store: Arc::clone(&record),
-        executor: Executor::default(),
-        trace: is_traced.then(Vec::new),
-        schedule: DefaultHasher::new(),
-        overlapped: false,
-        judge: Judge::new(&record, case.omission),
-        alone: None,
-        findings: Vec::new(),
-    };
-    let world = Arc::clone(&run.world);
-    {
-        let mut world = lock(&world);
-        world.broken = case.broken;
-        world.stores.insert(run.store.id, (*run.store).clone());
-        for client in 0..case.processes {
-            let skew = [0, 0, 600_000_000, -600_000_000][rng.random_range(0..4usize)];
-            world.skews.insert(client, skew);
-        }
-    }
-    let processes: Vec<Arc<Process>> = (0..case.processes)
-        .map(|process| Arc::new(Profiles::new(parts(&world, process, case.omission))))
-        .collect();
-
-    let mut number = 0;
-    for op in &case.prelude {
-        number += 1;
-        let task = run.client(&processes[0], number, vec![op.clone()]);
-        run.finish(&[task], &mut rng, &Faults::NONE);
-    }
-    let faults = Faults {
-        unknown_permille: case.unknown_permille,
-        crash_permille: case.crash_permille,
-    };
-    let mut tasks = Vec::new();
-    for (client, creates) in case.clients.iter().enumerate() {
-        let first = 1_000 * (client as u128 + 1);
-        tasks.push(run.client(&processes[client % case.processes], first, creates.clone()));
-    }
-    run.finish(&tasks, &mut rng, &faults);
-
-    // Whoever got no answer sends the request again, and nothing is in its way.
-    let mut again = run.recorder.history.open();
-    again.shuffle(&mut rng);
-    let fresh = Arc::new(Profiles::new(parts(&world, 0, case.omission)));
-    for (number, op) in again {
-        let task = run.client(&fresh, number + REPEATED, vec![op]);
-        run.finish(&[task], &mut rng, &Faults::NONE);
-    }
-    run.land(&mut rng);
-    run.apply_all(&mut rng);
-    run.judge();
-    // Whatever was left behind, a request for everybody ends, and everything leads to its answer.
-    if run.findings.is_empty() && case.probes {
-        let everybody = vec![Op::Create(vec![0, 1, 2, 3]), Op::Create(vec![4, 5])];
-        let task = run.client(&fresh, 9_000_000, everybody);
-        run.finish(&[task], &mut rng, &Faults::NONE);
-    }
-    run.apply_all(&mut rng);
-    run.judge();
-    if case.probes {
-        let rows = row_findings(&lock(&world), &run.store);
-        run.findings.extend(rows);
-    }
-    let before = visible(&lock(&world), run.store.id);
-    lock(&world).end_grace();
-    let log = lock(&world).log.clone();
-    for event in log {
-        let mut world = lock(&world);
-        for batch in fold([event]) {
-            world.apply_whole(Statement::WriteCells(batch));
-        }
-        if before != visible(&world, run.store.id) {
-            run.findings
-                .push("a record that was applied again changed what is read".into());
-            break;
-        }
-    }
-
+/// Runs a case under these choices, and writes the schedule down if it is asked to.
+#[must_use]
+pub fn run_with(case: &Case, choices: Choices, is_traced: bool) -> Verdict {
+    let mut run = Run::new(case, choices, is_traced);
+    run.all(case);
+    let steps = usize::try_from(lock(&run.world).steps).unwrap_or(usize::MAX);
     Verdict {
-        seed,
         findings: run.findings,
         overlapped: run.overlapped,
         judged: run.judge.judged,
         fingerprint: run.schedule.finish(),
         trace: run.trace.unwrap_or_default(),
+        choices: run.choices.taken(),
+        steps,
     }
 }
 
+/// What may go wrong at a step, in a thousand.
+#[derive(Debug, Clone, Copy)]
 struct Faults {
-    unknown_permille: u32,
-    crash_permille: u32,
+    unknown: u32,
+    crash: u32,
+    clock_step: u32,
+    early: u32,
 }
 
 impl Faults {
     const NONE: Self = Self {
-        unknown_permille: 0,
-        crash_permille: 0,
+        unknown: 0,
+        crash: 0,
+        clock_step: 0,
+        early: 0,
     };
+
+    fn of(case: &Case) -> Self {
+        Self {
+            unknown: case.unknown_permille,
+            crash: case.crash_permille,
+            clock_step: case.clock_step_permille,
+            early: case.early_permille,
+        }
+    }
+}
+
+/// A client under way: its task, and what it goes on with if it is given up and started anew.
+#[derive(Debug, Clone)]
+struct Running {
+    task: usize,
+    process: usize,
+    first: u128,
+    ops: Vec<Op>,
+    /// How many of them it has begun.
+    begun: Arc<AtomicUsize>,
 }
 
 struct Run {
@@ -182,14 +131,21 @@ struct Run {
     recorder: Recorder,
     notes: Notes,
     store: Arc<StoreRecord>,
+    processes: Vec<Arc<Process>>,
     executor: Executor,
+    workers: Vec<Working>,
+    /// Workers so far.
+    members: usize,
+    choices: Choices,
+    /// Whose statement ran last.
+    last: usize,
     /// A line a step, if anybody wants to read it.
     trace: Option<Vec<String>>,
     schedule: DefaultHasher,
     overlapped: bool,
     judge: Judge,
-    /// The client that runs alone for now, and how many statements it took.
-    alone: Option<(usize, usize)>,
+    /// The client that runs alone, and how many statements it has run.
+    lone: Option<(usize, usize)>,
     findings: Vec<String>,
 }
 
@@ -197,25 +153,182 @@ struct Run {
 #[derive(Debug, Clone, Copy, Hash)]
 enum Step {
     Answered,
+    AnsweredWithWhatIsInFlight,
     AppliedWithoutAnswer,
     LeftWithoutAnswer,
     Late,
     Lost,
 }
 
+/// A worker under way.
+#[derive(Debug, Clone, Copy)]
+struct Working {
+    task: usize,
+    member: usize,
+}
+
+/// Workers at once.
+const WORKERS: usize = 2;
+/// In a thousand: how often a partition changes its owner at a step.
+const REBALANCE_PERMILLE: u32 = 20;
+/// In a thousand: how often a worker is given up at a step.
+const WORKER_CRASH_PERMILLE: u32 = 10;
+/// In a thousand: how often what workers committed is sent on at a step.
+const FLUSH_PERMILLE: u32 = 100;
+/// Steps after which nothing more happens to workers, so that they come to an end.
+const TROUBLED_STEPS: usize = 150;
+
+/// How far a host's clock is off, or jumps: not at all, or ten minutes either way.
+const SKEWS: [i64; 4] = [0, 0, 600_000_000, -600_000_000];
+
 impl Run {
-    fn client(&mut self, process: &Arc<Process>, first: u128, ops: Vec<Op>) -> usize {
+    fn new(case: &Case, mut choices: Choices, is_traced: bool) -> Self {
+        let store = Arc::new(store(case.settings.clone()));
+        let mut world = World::default();
+        world.broken = case.broken;
+        world.topic = Topic::new();
+        world.stores.insert(store.id, (*store).clone());
+        for process in 0..case.processes {
+            let skew = SKEWS[choices.below(SKEWS.len())];
+            world.skews.insert(process, skew);
+        }
+        let world = Arc::new(Mutex::new(world));
+        let process = |number| Arc::new(Profiles::new(parts(&world, number, case.omission)));
+        Self {
+            // The last one is for whoever comes after everybody else.
+            processes: (0..=case.processes).map(process).collect(),
+            world,
+            recorder: Recorder::new(&store),
+            notes: Notes::default(),
+            judge: Judge::new(&store, case.omission),
+            lone: None,
+            store,
+            executor: Executor::default(),
+            workers: Vec::new(),
+            members: 0,
+            choices,
+            last: 0,
+            trace: is_traced.then(Vec::new),
+            schedule: DefaultHasher::new(),
+            overlapped: false,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Everything, until something is wrong.
+    fn all(&mut self, case: &Case) {
+        let last = case.processes;
+        for (number, op) in (1..).zip(&case.prelude) {
+            self.alone(0, number, op.clone());
+        }
+        if case.workers {
+            self.tend();
+        }
+        let clients = case.clients.iter().zip(0..).map(|(ops, client)| {
+            let first = 1_000 * (client as u128 + 1);
+            self.client(client % case.processes, first, ops.clone())
+        });
+        let clients: Vec<Running> = clients.collect();
+        self.finish(clients, Faults::of(case));
+
+        // Whoever got no answer sends the request again, and nothing is in its way.
+        let mut again = self.recorder.history.open();
+        self.choices.shuffle(&mut again);
+        for (number, op) in again {
+            self.alone(last, number + REPEATED, op);
+        }
+        self.land();
+        self.consume();
+        self.judge();
+        // Whatever was left behind, a request for everybody ends, and everything leads to its answer.
+        if case.probes {
+            for (number, everybody) in (PROBE..).zip([vec![0, 1, 2, 3], vec![4, 5]]) {
+                self.alone(last, number, Op::Create(everybody));
+            }
+            self.consume();
+            self.judge();
+            if self.findings.is_empty() {
+                self.findings = row_findings(&lock(&self.world), &self.store);
+            }
+        }
+        if !self.findings.is_empty() {
+            return;
+        }
+        // Whoever is dead may have been purged meanwhile.
+        let before = self.live_cells();
+        lock(&self.world).topic.rewind();
+        self.consume();
+        if before != self.live_cells() {
+            let finding = "a replay of the log changed cells";
+            self.findings.push(finding.to_owned());
+        }
+        self.replay_late();
+    }
+
+    /// Every record once more, when the database has forgotten what was removed.
+    fn replay_late(&mut self) {
+        let mut world = lock(&self.world);
+        let before = visible(&world, self.store.id);
+        world.end_grace();
+        for event in world.log.clone() {
+            for batch in fold([event]) {
+                world.apply_whole(Statement::WriteCells(batch));
+            }
+            if before != visible(&world, self.store.id) {
+                self.findings
+                    .push("a record that was applied again changed what is read".into());
+                return;
+            }
+        }
+    }
+
+    /// The cells of whoever lives.
+    fn live_cells(&self) -> BTreeMap<ProfileKey, CellRows> {
+        let world = lock(&self.world);
+        let mut cells = world.cells().clone();
+        cells.retain(|at, _| world.root_of(*at).is_some());
+        cells
+    }
+
+    fn client(&mut self, process: usize, first: u128, ops: Vec<Op>) -> Running {
         let caller = Caller {
             store: Arc::clone(&self.store),
             notes: Arc::clone(&self.notes),
             known: Arc::default(),
         };
-        let process = Arc::clone(process);
-        self.executor.spawn(async move {
-            for (op, number) in ops.iter().zip(first..) {
-                caller.send(&process, number, op).await;
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (count, of, sent) = (
+            Arc::clone(&begun),
+            Arc::clone(&self.processes[process]),
+            ops.clone(),
+        );
+        let task = self.executor.spawn(async move {
+            for (op, number) in sent.iter().zip(first..) {
+                count.fetch_add(1, Ordering::Relaxed);
+                caller.send(&of, number, op).await;
             }
-        })
+        });
+        Running {
+            task,
+            process,
+            first,
+            ops,
+            begun,
+        }
+    }
+
+    /// One request with nothing in its way but what is in flight.
+    fn alone(&mut self, process: usize, number: u128, op: Op) {
+        if self.findings.is_empty() {
+            let client = self.client(process, number, vec![op]);
+            self.finish(vec![client], Faults::NONE);
+        }
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(line());
+        }
     }
 
     /// Runs every task as far as it goes, and takes down what was noted.
@@ -227,202 +340,359 @@ impl Run {
         }
     }
 
-    /// Runs until these tasks have ended, one way or another.
-    fn finish(&mut self, tasks: &[usize], rng: &mut SmallRng, faults: &Faults) {
-        // Half of all runs prefer some statements over others for a while: orders that even chance seldom gives.
-        let mut favour: Option<BTreeMap<usize, u32>> = rng.random_bool(0.5).then(BTreeMap::new);
+    /// Runs until these clients have ended, one way or another.
+    fn finish(&mut self, mut clients: Vec<Running>, faults: Faults) {
         for _ in 0..STEPS_MAX {
             self.settle();
-            if tasks.iter().all(|task| !self.executor.is_running(*task)) {
+            clients.retain(|client| self.executor.is_running(client.task));
+            if clients.is_empty() {
                 return;
             }
-            let faults = if self.alone.is_some() {
-                &Faults::NONE
-            } else {
-                faults
-            };
-            if rng.random_range(0..1_000) < faults.crash_permille
-                && let Some(task) = tasks.choose(rng)
-                && self.executor.is_running(*task)
-            {
-                if let Some(trace) = &mut self.trace {
-                    trace.push(format!("task {task} is given up"));
+            // Nothing goes wrong around a client that runs alone.
+            if self.lone.is_some() {
+                if !self.moves(Faults::NONE) {
+                    return;
                 }
-                task.hash(&mut self.schedule);
-                self.executor.crash(*task);
                 continue;
             }
-            let open = self.open();
-            let Some(flight) = pick(&lock(&self.world), &open, rng, &mut favour) else {
-                self.findings
-                    .push("everybody waits, and nothing is in flight".into());
-                return;
-            };
-            self.step(flight, rng, faults);
-            let findings = self.judge.state(
-                &lock(&self.world),
-                &self.recorder.history,
-                self.schedule.finish(),
-            );
-            self.findings.extend(findings);
-            if !self.findings.is_empty() {
+            if self.choices.chance(faults.crash) {
+                let client = clients.swap_remove(self.choices.below(clients.len()));
+                clients.extend(self.give_up(&client));
+                continue;
+            }
+            if !self.workers.is_empty() {
+                self.trouble();
+            }
+            if self.choices.chance(faults.clock_step) {
+                self.step_clock();
+            }
+            if !self.moves(faults) {
                 return;
             }
+            self.single_out();
         }
         self.findings
             .push(format!("no end within {STEPS_MAX} steps"));
     }
 
-    /// What may be next: anything in flight, or of one client only, now and then, until its requests have ended. From any state
-    /// a request alone ends within a bounded number of statements.
-    fn open(&mut self) -> Vec<(u64, bool)> {
-        let world = lock(&self.world);
-        let open = world.in_flight();
-        let of = |client: usize| {
-            let own = open.iter().filter(|(flight, is_orphan)| {
-                let entry = world.flight(*flight);
-                !is_orphan && entry.is_some_and(|entry| entry.client == client)
-            });
-            own.copied().collect::<Vec<_>>()
-        };
-        if self.alone.is_none() && self.schedule.finish() % ALONE_EVERY == 1 {
-            let first = open.iter().find(|(_, is_orphan)| !is_orphan);
-            let first = first.and_then(|(flight, _)| world.flight(*flight));
-            self.alone = first.map(|entry| (entry.client, 0));
+    /// One step, and what is to be said about the state after it. False: nothing more is to be done.
+    fn moves(&mut self, faults: Faults) -> bool {
+        // Workers may have come.
+        self.settle();
+        if !self.step(faults) {
+            let finding = "everybody waits, and nothing is in flight";
+            self.findings.push(finding.to_owned());
+            return false;
         }
-        if let Some((client, statements)) = &mut self.alone {
-            let own = of(*client);
-            *statements += 1;
-            if !own.is_empty() && *statements <= ALONE_MAX {
-                return own;
-            }
-            if !own.is_empty() {
-                self.findings.push(format!(
-                    "client {client}, alone, does not end within {ALONE_MAX} statements"
-                ));
-            }
-            self.alone = None;
-        }
-        open
+        let mut world = lock(&self.world);
+        let (history, lot) = (&self.recorder.history, self.schedule.finish());
+        let findings = self.judge.state(&world, history, lot);
+        self.findings.extend(findings);
+        self.findings.append(&mut world.topic.findings);
+        self.findings.is_empty()
     }
 
-    fn step(&mut self, flight: u64, rng: &mut SmallRng, faults: &Faults) {
-        let mut world = lock(&self.world);
+    /// Now and then a client runs alone from here, until its requests have ended: from any state a request alone ends within a
+    /// bounded number of statements.
+    fn single_out(&mut self) {
+        if self.schedule.finish() % ALONE_EVERY == 1 {
+            let world = lock(&self.world);
+            let mut open = world.in_flight().into_iter();
+            let of = |(flight, is_orphan): (u64, bool)| {
+                let client = world.flight(flight).map(|entry| entry.client);
+                client.filter(|client| !is_orphan && *client < consumers::FIRST)
+            };
+            self.lone = open.find_map(of).map(|client| (client, 0));
+        }
+    }
+
+    /// Only the statements of the client that runs alone, if there is one and it has not ended.
+    fn of_lone(&mut self, open: Vec<(usize, u64)>, live: usize) -> (Vec<(usize, u64)>, usize) {
+        let Some((client, statements)) = &mut self.lone else {
+            return (open, live);
+        };
+        let world = lock(&self.world);
+        let is_own = |(_, flight): &&(usize, u64)| {
+            let entry = world.flight(*flight);
+            entry.is_some_and(|entry| entry.client == *client)
+        };
+        let own: Vec<(usize, u64)> = open[..live].iter().filter(is_own).copied().collect();
+        *statements += 1;
+        if !own.is_empty() && *statements <= ALONE_MAX {
+            let live = own.len();
+            return (own, live);
+        }
+        if !own.is_empty() {
+            self.findings.push(format!(
+                "client {client}, alone, does not end within {ALONE_MAX} statements"
+            ));
+        }
+        self.lone = None;
+        (open, live)
+    }
+
+    /// Workers read the log to its end and leave it.
+    fn consume(&mut self) {
+        for step in 0..STEPS_MAX {
+            if !self.findings.is_empty() {
+                return;
+            }
+            self.tend();
+            self.settle();
+            if lock(&self.world).topic.is_done() {
+                return self.dismiss();
+            }
+            let mut faults = Faults::NONE;
+            if step < TROUBLED_STEPS {
+                self.trouble();
+                faults.unknown = WORKER_CRASH_PERMILLE;
+            }
+            // Commits are sent on within a second.
+            if step >= TROUBLED_STEPS || self.choices.chance(FLUSH_PERMILLE) {
+                lock(&self.world).topic.flush_all();
+            }
+            if !self.moves(faults) {
+                return;
+            }
+        }
+        let finding = "the log is not read to its end";
+        self.findings.push(finding.to_owned());
+    }
+
+    /// There are as many workers as there should be, and each partition is somebody's.
+    fn tend(&mut self) {
+        let executor = &self.executor;
+        self.workers
+            .retain(|worker| executor.is_running(worker.task));
+        while self.workers.len() < WORKERS {
+            self.members += 1;
+            let member = self.members;
+            let task = consumers::start(&self.world, &mut self.executor, member);
+            self.workers.push(Working { task, member });
+        }
+        let unowned = lock(&self.world).topic.unowned();
+        for lane in unowned {
+            let to = self.choices.below(self.workers.len());
+            let to = self.workers[to].member;
+            lock(&self.world).topic.assign(lane, to);
+        }
+    }
+
+    /// What happens to workers: one crashes, or a partition goes to another one, asked back or taken away.
+    fn trouble(&mut self) {
+        if self.choices.chance(WORKER_CRASH_PERMILLE) {
+            let worker = self.workers[self.choices.below(self.workers.len())];
+            self.note(|| format!("worker {} is given up", worker.member));
+            (worker.member, "given up").hash(&mut self.schedule);
+            self.executor.crash(worker.task);
+        } else if self.choices.chance(REBALANCE_PERMILLE) {
+            let lane = self.choices.below(PARTITIONS);
+            let to = self.workers[self.choices.below(self.workers.len())].member;
+            let is_asked = self.choices.below(2) == 0;
+            self.note(|| {
+                let how = if is_asked { "asked back" } else { "taken away" };
+                format!("partition {lane} is {how} for worker {to}")
+            });
+            (lane, to, is_asked).hash(&mut self.schedule);
+            let mut world = lock(&self.world);
+            if is_asked {
+                world.topic.ask_back(lane, to);
+            } else {
+                world.topic.assign(lane, to);
+            }
+        }
+        self.tend();
+    }
+
+    /// Workers end as they are told to. What they left behind lands, or not.
+    fn dismiss(&mut self) {
+        lock(&self.world).topic.is_over = true;
+        for _ in 0..STEPS_MAX {
+            self.settle();
+            let executor = &self.executor;
+            self.workers
+                .retain(|worker| executor.is_running(worker.task));
+            if self.workers.is_empty() {
+                lock(&self.world).topic.is_over = false;
+                return self.land();
+            }
+            if !self.moves(Faults::NONE) {
+                return;
+            }
+        }
+        self.findings.push("a worker does not end".to_owned());
+    }
+
+    /// A client crashes. Whoever started it may start it again, with what it had not begun.
+    fn give_up(&mut self, client: &Running) -> Option<Running> {
+        self.note(|| format!("the client of request {} is given up", client.first));
+        client.task.hash(&mut self.schedule);
+        self.executor.crash(client.task);
+        let begun = client.begun.load(Ordering::Relaxed);
+        let rest = client.ops.get(begun..).unwrap_or_default();
+        if rest.is_empty() || !self.choices.chance(500) {
+            return None;
+        }
+        let first = client.first + begun as u128;
+        self.note(|| format!("it starts anew with request {first}"));
+        Some(self.client(client.process, first, rest.to_vec()))
+    }
+
+    /// The clock of a host jumps.
+    fn step_clock(&mut self) {
+        let processes = self.processes.len() - 1;
+        let process = self.choices.below(processes);
+        let skew = SKEWS[self.choices.below(SKEWS.len())];
+        lock(&self.world).skews.insert(process, skew);
+        self.note(|| format!("the clock of {process} is now {skew} µs off"));
+        (process, skew).hash(&mut self.schedule);
+    }
+
+    /// The statements that may run: of whoever ran last first, then by client; then those that nobody waits for. And how
+    /// many are waited for.
+    fn candidates(&self) -> (Vec<(usize, u64)>, usize) {
+        let world = lock(&self.world);
+        let mut open: Vec<(bool, bool, bool, usize, u64)> = world
+            .in_flight()
+            .into_iter()
+            .filter_map(|(flight, is_orphan)| {
+                let entry = world.flight(flight)?;
+                let is_pause = entry.statement == Statement::Sleep;
+                let client = if is_pause { PAUSES } else { entry.client };
+                Some((is_orphan, is_pause, client != self.last, client, flight))
+            })
+            .collect();
+        open.sort_unstable();
+        let live = open.partition_point(|(is_orphan, ..)| !is_orphan);
+        let open = open.into_iter();
+        (
+            open.map(|(.., client, flight)| (client, flight)).collect(),
+            live,
+        )
+    }
+
+    /// One statement that nobody waits for any more. False: there is none.
+    fn step_late(&mut self) -> bool {
+        let (open, live) = self.candidates();
+        let late = &open[live..];
+        if late.is_empty() {
+            return false;
+        }
+        let (client, flight) = late[self.choices.below(late.len())];
+        self.run_one(client, flight, Faults::NONE);
+        true
+    }
+
+    /// One statement. False: there is none.
+    fn step(&mut self, faults: Faults) -> bool {
+        let (open, live) = self.candidates();
+        let (open, live) = self.of_lone(open, live);
+        if open.is_empty() {
+            return false;
+        }
+        let clients: Vec<usize> = open.iter().map(|(client, _)| *client).collect();
+        let (client, flight) = open[self.choices.statement(&clients, live)];
+        if client != PAUSES {
+            self.last = client;
+        }
+        self.run_one(client, flight, faults);
+        true
+    }
+
+    fn run_one(&mut self, client: usize, flight: u64, faults: Faults) {
+        let world = Arc::clone(&self.world);
+        let mut world = lock(&world);
         let Some(entry) = world.flight(flight) else {
             return;
         };
-        let is_write = entry.statement.is_write();
-        let client = entry.client;
         let (statement, is_orphan) = (entry.statement.clone(), entry.is_orphan);
         self.overlapped |= world.is_overlapped(client);
         let step = if is_orphan {
             // Late, or never.
-            if rng.random_bool(0.2) {
+            if self.choices.chance(200) {
                 Step::Lost
             } else {
                 Step::Late
             }
-        } else if is_write && rng.random_range(0..1_000) < faults.unknown_permille {
-            if rng.random_bool(0.5) {
-                Step::AppliedWithoutAnswer
-            } else {
+        } else if statement.is_write() && self.choices.chance(faults.unknown) {
+            if self.choices.chance(500) {
                 Step::LeftWithoutAnswer
+            } else {
+                Step::AppliedWithoutAnswer
             }
         } else {
             Step::Answered
         };
+        let early = if matches!(step, Step::Answered) {
+            self.early(&world, flight, faults)
+        } else {
+            Vec::new()
+        };
+        let step = if early.is_empty() {
+            step
+        } else {
+            Step::AnsweredWithWhatIsInFlight
+        };
+        let is_record = matches!(statement, Statement::Publish(_));
+        if is_record {
+            world.topic.route = self.choices.below(PARTITIONS);
+        }
         match step {
             Step::Answered | Step::Late => world.execute(flight),
+            Step::AnsweredWithWhatIsInFlight => world.execute_early(flight, &early),
             Step::AppliedWithoutAnswer => world.execute_unknown(flight, true),
             Step::LeftWithoutAnswer => world.execute_unknown(flight, false),
             Step::Lost => world.lose(flight),
         }
-        drop(world);
-        (client, std::mem::discriminant(&statement), step, flight).hash(&mut self.schedule);
-        if let Some(trace) = &mut self.trace {
-            trace.push(format!("{client}: {step:?} {}", describe(&statement)));
+        // A producer that was not answered in time sends a record again by itself.
+        if let Statement::Publish(record) = &statement
+            && self.choices.chance(TWICE_PERMILLE)
+        {
+            world.topic.route = self.choices.below(PARTITIONS);
+            world.topic.append(record);
         }
+        drop(world);
+        (
+            client,
+            std::mem::discriminant(&statement),
+            step,
+            flight,
+            &early,
+        )
+            .hash(&mut self.schedule);
+        if !matches!(statement, Statement::Sleep | Statement::Fetch(_)) {
+            self.note(|| format!("{client}: {step:?} {}", describe(&statement)));
+        }
+    }
+
+    /// The plain writes in flight that a plain read sees although they are not acknowledged.
+    fn early(&mut self, world: &World, flight: u64, faults: Faults) -> Vec<u64> {
+        if faults.early == 0 {
+            return Vec::new();
+        }
+        let mut seen = world.visible_early(flight);
+        seen.retain(|_| self.choices.chance(faults.early));
+        seen
     }
 
     /// Judges what is there now, when nothing is under way.
     fn judge(&mut self) {
-        let world = lock(&self.world);
-        let unexplained = self.judge.explain(&world, &self.recorder.history);
-        self.findings.extend(unexplained);
-        let findings = quiet_findings(&world, &self.recorder.history, &self.store);
-        self.findings.extend(findings);
+        if self.findings.is_empty() {
+            let world = lock(&self.world);
+            let unexplained = self.judge.explain(&world, &self.recorder.history);
+            self.findings.extend(unexplained);
+            let findings = quiet_findings(&world, &self.recorder.history, &self.store);
+            self.findings.extend(findings);
+            let unpurged = world.unpurged().into_iter();
+            self.findings
+                .extend(unpurged.map(|at| format!("{} was purged, and has rows", at.profile)));
+        }
     }
 
     /// Lets everything land, or not, that nobody waits for any more.
-    fn land(&mut self, rng: &mut SmallRng) {
-        loop {
-            let open = lock(&self.world).in_flight();
-            let Some((flight, _)) = open.choose(rng) else {
-                return;
-            };
-            self.step(*flight, rng, &Faults::NONE);
-        }
+    fn land(&mut self) {
+        while self.findings.is_empty() && self.step_late() {}
     }
-
-    /// Applies every record of the log, in any order, some twice, as any number of workers would.
-    fn apply_all(&mut self, rng: &mut SmallRng) {
-        let mut records: Vec<_> = lock(&self.world).log.clone();
-        let twice: Vec<_> = records
-            .iter()
-            .filter(|_| rng.random_bool(0.3))
-            .cloned()
-            .collect();
-        records.extend(twice);
-        records.shuffle(rng);
-        while !records.is_empty() {
-            let events: Vec<TraitEvent> = records
-                .drain(..records.len().min(rng.random_range(1..4)))
-                .collect();
-            let worker = parts(&self.world, 99, None);
-            let findings = Arc::new(Mutex::new(Vec::new()));
-            let failed = Arc::clone(&findings);
-            let task = self.executor.spawn(async move {
-                if apply(worker.database(), &fold(events)).await.is_err()
-                    && let Ok(mut failed) = failed.lock()
-                {
-                    failed.push("the worker could not write".to_owned());
-                }
-            });
-            self.finish(&[task], rng, &Faults::NONE);
-            if let Ok(mut found) = findings.lock() {
-                self.findings.append(&mut found);
-            }
-        }
-    }
-}
-
-/// The next statement: any that is waited for, and now and then one that is not.
-fn pick(
-    world: &World,
-    open: &[(u64, bool)],
-    rng: &mut SmallRng,
-    favour: &mut Option<BTreeMap<usize, u32>>,
-) -> Option<u64> {
-    let (late, live): (Vec<_>, Vec<_>) = open.iter().partition(|(_, is_orphan)| *is_orphan);
-    if !late.is_empty() && (live.is_empty() || rng.random_range(0..12) == 0) {
-        return late.choose(rng).map(|(flight, _)| *flight);
-    }
-    let Some(priorities) = favour else {
-        return live.choose(rng).map(|(flight, _)| *flight);
-    };
-    // Priorities of clients, changed now and then.
-    if rng.random_range(0..16) == 0 {
-        priorities.clear();
-    }
-    let mut best: Option<(u32, u64)> = None;
-    for (flight, _) in live {
-        let client = world.flight(flight).map_or(0, |entry| entry.client);
-        let priority = *priorities.entry(client).or_insert_with(|| rng.random());
-        if best.is_none_or(|(highest, _)| priority > highest) {
-            best = Some((priority, flight));
-        }
-    }
-    best.map(|(_, flight)| flight)
 }
 
 fn describe(statement: &Statement) -> String {

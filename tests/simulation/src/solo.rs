@@ -219,6 +219,9 @@ impl Cost {
             Statement::Page(..)
             | Statement::ReadStore(_)
             | Statement::ReadStatus(_)
+            | Statement::Bury(..)
+            | Statement::Fetch(_)
+            | Statement::Stop
             | Statement::Sleep => {}
         }
     }

@@ -83,10 +83,11 @@ fn copied(
     token: kith_domain::id::LinkToken,
 ) -> Vec<String> {
     let rows = world.cells().get(&parent).cloned().unwrap_or_default();
-    let is_settled = rows
-        .links
-        .iter()
-        .any(|link| link.child == child && link.token == token && link.settled);
+    let is_settled = rows.members.contains(&child)
+        && rows
+            .links
+            .iter()
+            .any(|link| link.child == child && link.token == token && link.settled);
     if !is_settled {
         return Vec::new();
     }

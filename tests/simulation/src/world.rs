@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::task::Waker;
 
-use kith_domain::event::{Event, PurgeEvent, TraitEvent};
-use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, RequestId, StoreId};
+use kith_domain::event::{Event, PurgeEvent, Scope, TraitEvent};
+use kith_domain::id::{ClaimId, DefinitionId, ProfileId, ProfileKey, RequestId, StoreId};
 use kith_domain::identifier::ClaimKey;
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_domain::traits::TraitCell;
 use kith_profiles::ports::{
-    CellBatch, CellRead, CellRows, CellWrite, Claim, Conditional, IdentRow, LinkRow, NewRecord,
-    Node, NodeRead, Order, Outcome, OwnerRows, Owners, OwnersRead, Pointer, Select, SharedClaim,
-    Standing, Verdict, VerdictRow, Verdicts,
+    CellBatch, CellRead, CellRows, CellWrite, Claim, Conditional, IdentRow, LinkRow, LogRecord,
+    NewRecord, Node, NodeRead, Offset, Order, Outcome, OwnerRows, Owners, OwnersRead, Partition,
+    Pointer, Select, SharedClaim, Standing, Verdict, VerdictRow, Verdicts,
 };
+
+use crate::topic::Topic;
 
 mod broken;
 
@@ -54,6 +56,12 @@ pub enum Statement {
     ReadStatus(StoreId),
     /// A record for the log.
     Publish(NewRecord),
+    /// A dead letter: the record at this place.
+    Bury(Partition, Offset),
+    /// A consumer's question for what is new. It waits until something is.
+    Fetch(usize),
+    /// A consumer's wait for its end.
+    Stop,
     /// A pause.
     Sleep,
 }
@@ -68,7 +76,8 @@ impl Statement {
             | Self::Purge(..)
             | Self::List(_)
             | Self::Unlist(_)
-            | Self::Publish(_) => true,
+            | Self::Publish(_)
+            | Self::Bury(..) => true,
             Self::ReadClaim(_)
             | Self::ReadOwners(_)
             | Self::ReadNode(_)
@@ -78,6 +87,8 @@ impl Statement {
             | Self::Page(..)
             | Self::ReadStore(_)
             | Self::ReadStatus(_)
+            | Self::Fetch(_)
+            | Self::Stop
             | Self::Sleep => false,
         }
     }
@@ -133,8 +144,8 @@ pub struct World {
     written: BTreeMap<ProfileKey, Vec<CellBatch>>,
     /// Removals of partitions, as long as they are remembered.
     purged: BTreeMap<ProfileKey, Micros>,
-    forgotten: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
-    ident_times: BTreeMap<(ProfileKey, kith_domain::id::ClaimId), Micros>,
+    forgotten: BTreeMap<(ProfileKey, ClaimId), Micros>,
+    ident_times: BTreeMap<(ProfileKey, ClaimId), Micros>,
     listing: BTreeSet<ProfileKey>,
     /// A condition that is left out.
     pub broken: Option<Broken>,
@@ -162,6 +173,10 @@ pub struct World {
     pub added: BTreeMap<ClaimKey, Claim>,
     /// A request that gave two stamps, if any did.
     pub restamped: Option<RequestId>,
+    /// The log, as consumers see it.
+    pub topic: Topic,
+    /// Records that were put aside.
+    buried: BTreeSet<(Partition, Offset)>,
     flights: BTreeMap<u64, Flight>,
     next_flight: u64,
     /// Steps so far: simulated time.
@@ -222,8 +237,16 @@ impl World {
         let open = self
             .flights
             .iter()
-            .filter(|(_, flight)| flight.reply.is_none());
+            .filter(|(_, flight)| flight.reply.is_none() && self.may_run(&flight.statement));
         open.map(|(id, flight)| (*id, flight.is_orphan)).collect()
+    }
+
+    /// Some statements wait for something.
+    fn may_run(&self, statement: &Statement) -> bool {
+        if let Statement::Fetch(member) = statement {
+            return self.topic.has_event(*member);
+        }
+        *statement != Statement::Stop || self.topic.is_over
     }
 
     /// Whether a statement of another client than this one is in flight too.
@@ -269,6 +292,74 @@ impl World {
             (statement, self.flights.get_mut(&flight))
         {
             entry.statement = Statement::ReadStatics(read.at);
+        }
+    }
+
+    /// Plain writes in flight that a plain read may see before they are acknowledged: those to the same partition.
+    #[must_use]
+    pub fn visible_early(&self, flight: u64) -> Vec<u64> {
+        let Some(Statement::ReadCells(read)) = self.flights.get(&flight).map(|one| &one.statement)
+        else {
+            return Vec::new();
+        };
+        let writes = self.flights.iter().filter(|(_, one)| {
+            let is_same =
+                matches!(&one.statement, Statement::WriteCells(batch) if batch.at == read.at);
+            is_same && one.reply.is_none()
+        });
+        writes.map(|(flight, _)| *flight).collect()
+    }
+
+    /// Answers a plain read that sees these writes in flight. What it sees every later read sees, because it is repaired
+    /// before the answer; but it is only the rows that this read selected, while the rest of a batch stays in flight, and may
+    /// be lost (`identity-protocol.md` 1).
+    pub fn execute_early(&mut self, flight: u64, writes: &[u64]) {
+        let statement = self.flights.get(&flight).map(|one| one.statement.clone());
+        if let Some(Statement::ReadCells(read)) = statement {
+            for write in writes {
+                let write = self.flights.get(write).map(|one| &one.statement);
+                if let Some(Statement::WriteCells(batch)) = write {
+                    let mut seen = batch.clone();
+                    seen.writes
+                        .retain(|write| read.select.iter().any(|one| selects(one, write)));
+                    if !seen.writes.is_empty() {
+                        self.write_cells(&seen);
+                    }
+                }
+            }
+        }
+        self.execute(flight);
+    }
+
+    /// Whether what a record says is done for good.
+    #[must_use]
+    pub fn is_done(&self, record: &LogRecord) -> bool {
+        match Event::decode(&record.payload) {
+            Ok(Event::Traits(event)) => {
+                let at = ProfileKey {
+                    store: event.store,
+                    profile: event.profile,
+                };
+                let rows = self.cells.get(&at);
+                let is_written = |definition: &DefinitionId| {
+                    let mut traits = rows.into_iter().flat_map(|rows| &rows.traits);
+                    traits.any(|cell| cell.definition == *definition && cell.time >= event.stamp)
+                };
+                self.root_of(at).is_none()
+                    || event
+                        .traits
+                        .iter()
+                        .all(|(definition, _)| is_written(definition))
+            }
+            Ok(Event::Purge(event)) => {
+                let is_empty = |rows: &CellRows| *rows == CellRows::default();
+                event.key().is_none_or(|at| self.root_of(at).is_some())
+                    || event
+                        .key()
+                        .and_then(|at| self.cells.get(&at))
+                        .is_none_or(is_empty)
+            }
+            Err(_) => self.buried.contains(&(record.partition, record.offset)),
         }
     }
 
@@ -342,24 +433,30 @@ impl World {
             Statement::Unlist(at) => {
                 self.listing.remove(at);
             }
-            Statement::Publish(record) => match Event::decode(&record.payload) {
-                Ok(Event::Traits(event)) => {
-                    // A batch has an event for each of its people, who carry other traits.
-                    let is_again = |former: &&TraitEvent| {
-                        former.request == event.request
-                            && former.profile == event.profile
-                            && former.traits == event.traits
-                    };
-                    let former = self.log.iter().find(is_again);
-                    if former.is_some_and(|former| former.stamp != event.stamp) {
-                        self.restamped = Some(event.request);
+            Statement::Publish(record) => {
+                match Event::decode(&record.payload) {
+                    Ok(Event::Traits(event)) => {
+                        // A batch has an event for each of its people, who carry other traits.
+                        let is_again = |former: &&TraitEvent| {
+                            former.request == event.request
+                                && former.profile == event.profile
+                                && former.traits == event.traits
+                        };
+                        let former = self.log.iter().find(is_again);
+                        if former.is_some_and(|former| former.stamp != event.stamp) {
+                            self.restamped = Some(event.request);
+                        }
+                        self.stamps.insert(event.request, event.stamp);
+                        self.log.push(event);
                     }
-                    self.stamps.insert(event.request, event.stamp);
-                    self.log.push(event);
+                    Ok(Event::Purge(event)) => self.purges.push(event),
+                    Err(_) => self.poison += 1,
                 }
-                Ok(Event::Purge(event)) => self.purges.push(event),
-                Err(_) => self.poison += 1,
-            },
+                self.topic.append(record);
+            }
+            Statement::Bury(partition, offset) => {
+                self.buried.insert((*partition, *offset));
+            }
             Statement::ReadClaim(_)
             | Statement::ReadNode(_)
             | Statement::ReadStatics(_)
@@ -369,6 +466,8 @@ impl World {
             | Statement::ReadStore(_)
             | Statement::ReadStatus(_)
             | Statement::ReadOwners(_)
+            | Statement::Fetch(_)
+            | Statement::Stop
             | Statement::Sleep => return self.read(statement),
         }
         Some(Reply::Done)
@@ -399,6 +498,9 @@ impl World {
             Statement::ReadStore(store) => Reply::Store(Box::new(self.stores.get(store).cloned())),
             Statement::ReadStatus(store) => Reply::Deleted(self.deleted_stores.contains(store)),
             Statement::Sleep
+            | Statement::Fetch(_)
+            | Statement::Stop
+            | Statement::Bury(..)
             | Statement::Attempt(_)
             | Statement::WriteCells(_)
             | Statement::Purge(..)
@@ -602,12 +704,7 @@ impl World {
         }
     }
 
-    fn set_claim(
-        &mut self,
-        key: ClaimKey,
-        expected: Option<kith_domain::id::ClaimId>,
-        claim: Claim,
-    ) -> Outcome {
+    fn set_claim(&mut self, key: ClaimKey, expected: Option<ClaimId>, claim: Claim) -> Outcome {
         let standing = self.claims.get(&key).map(|claim| claim.id);
         // The owner alone: whoever was read to have it, or not to.
         let is_any = self.broken == Some(Broken::ReleaseAnyClaim) && claim.profile.is_none();
@@ -885,33 +982,70 @@ impl World {
         &self.cells
     }
 
+    /// Whoever is dead, has rows, and whose set was to be purged.
+    #[must_use]
+    pub fn unpurged(&self) -> Vec<ProfileKey> {
+        let rows = self
+            .cells
+            .iter()
+            .filter(|(_, rows)| **rows != CellRows::default());
+        let dead = rows.filter(|(at, _)| self.root_of(**at).is_none());
+        let is_purged = |at: &ProfileKey| {
+            self.purges
+                .iter()
+                .any(|event| event.scope == Scope::Set(self.top_of(*at).profile))
+        };
+        dead.map(|(at, _)| *at).filter(is_purged).collect()
+    }
+
+    /// Where the links of a profile end, dead or alive.
+    fn top_of(&self, mut at: ProfileKey) -> ProfileKey {
+        while let Some(parent) = self.parent_of(at) {
+            at.profile = parent;
+        }
+        at
+    }
+
+    /// The parent that a profile is linked to.
+    fn parent_of(&self, at: ProfileKey) -> Option<ProfileId> {
+        let pointer = self.nodes.get(&at)?.pointer?;
+        let profile = pointer.parent;
+        let parent = self.nodes.get(&ProfileKey { profile, ..at })?;
+        let is_linked = parent.verdicts.iter().any(|row| {
+            row.child == at.profile && row.token == pointer.token && row.verdict == Verdict::Linked
+        });
+        is_linked.then_some(profile)
+    }
+
     /// The live root that a profile leads to over `linked` verdicts; `None` if the set is dead.
     #[must_use]
     pub fn root_of(&self, mut at: ProfileKey) -> Option<ProfileId> {
         loop {
-            let node = self.nodes.get(&at).cloned().unwrap_or_default();
-            if node.dead.is_some() {
+            if self.nodes.get(&at).is_some_and(|node| node.dead.is_some()) {
                 return None;
             }
-            let Some(pointer) = node.pointer else {
-                return Some(at.profile);
-            };
-            let parent = ProfileKey {
-                profile: pointer.parent,
-                ..at
-            };
-            let linked = self.nodes.get(&parent).is_some_and(|node| {
-                node.verdicts.iter().any(|row| {
-                    row.child == at.profile
-                        && row.token == pointer.token
-                        && row.verdict == Verdict::Linked
-                })
-            });
-            if !linked {
-                return Some(at.profile);
+            match self.parent_of(at) {
+                Some(parent) => at.profile = parent,
+                None => return Some(at.profile),
             }
-            at = parent;
         }
+    }
+}
+
+/// Whether a read of this would see that write.
+fn selects(select: &Select, write: &CellWrite) -> bool {
+    match (select, write) {
+        (Select::Clock, CellWrite::Clock)
+        | (Select::Root, CellWrite::Root(_))
+        | (Select::Idents, CellWrite::Ident(_) | CellWrite::ForgetIdent(..))
+        | (Select::LinksAndMembers, CellWrite::Link(_) | CellWrite::Member(_))
+        | (Select::Traits, CellWrite::Trait(..)) => true,
+        (Select::Ident(_, _, wanted), CellWrite::Ident(row)) => row.claim == *wanted,
+        (Select::Ident(_, _, wanted), CellWrite::ForgetIdent(_, _, claim)) => claim == wanted,
+        (Select::Link(child, token), CellWrite::Link(row)) => {
+            row.child == *child && row.token == *token
+        }
+        _ => false,
     }
 }
 

@@ -65,7 +65,7 @@ const MUTANTS: &[(Left, (&str, Make))] = &[
     (Step(Omission::CountMembers), LIMITS),
     (Step(Omission::StopAfterUnknown), RELEASE),
     (Step(Omission::HintAfterCopies), CHAINS),
-    (Step(Omission::CopyMembers), CREATORS),
+    (Step(Omission::CopyMembers), MERGES),
     (Step(Omission::SecondLook), CREATORS),
     (Step(Omission::SecondLookUndecided), ORDER),
     (Step(Omission::CarryClock), CREATORS),

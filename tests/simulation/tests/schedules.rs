@@ -1,5 +1,6 @@
-//! Seeded schedules over the shipped use cases: every invariant, in every one of them; and what is left out on purpose is
-//! missed.
+//! Seeded schedules over the shipped use cases and the shipped worker: every invariant, in every one of them.
+//!
+//! One schedule alone: `KITH_SIMULATE_CASE=<name> KITH_SIMULATE_SEED=<number>`; it prints what happened.
 
 mod cases;
 
@@ -7,28 +8,40 @@ use std::collections::BTreeSet;
 
 use cases::{
     a_merge_and_a_change, a_merge_and_the_deletion_of_the_older, a_release_and_newcomers,
-    an_attach_and_two_deletions, chains, creators, crossing_merges, everything, flights, limits,
-    lost_answers, merges_and_deletions, merges_and_lists, order_over_merges, queued, removals,
-    two_deletions,
+    an_attach_and_two_deletions, chains, creators, crossing_merges, crowd, everything, flights,
+    limits, lost_answers, merges_and_deletions, merges_and_lists, order_over_merges, queued,
+    removals, two_deletions, workers,
 };
-use kith_simulation::run::{Case, run};
+use kith_simulation::choices::Choices;
+use kith_simulation::run::{Case, run, run_with};
+use kith_simulation::shrink::minimal;
 
-/// How many times as many seeds as in the test command: `make simulate` says.
-fn factor() -> u64 {
-    let factor = std::env::var("KITH_SIMULATE_FACTOR").ok();
-    factor.map_or(1, |factor| {
-        factor.parse().expect("KITH_SIMULATE_FACTOR is a number")
-    })
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().expect("a number"))
 }
 
 /// Runs seeds; every run must be right, and most of them different schedules in which clients overlap.
 fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
-    let seeds = seeds * factor();
+    let only = std::env::var("KITH_SIMULATE_CASE").ok();
+    if only.is_some_and(|only| only != name) {
+        return;
+    }
+    if let Some(seed) = number("KITH_SIMULATE_SEED") {
+        return replay(&make(seed), seed);
+    }
+    // How many times as many seeds as in the test command: `make simulate` says.
+    let seeds = seeds * number("KITH_SIMULATE_FACTOR").unwrap_or(1);
     let mut distinct = BTreeSet::new();
     let (mut judged, mut given_up) = (0, 0);
     for seed in 0..seeds {
-        let verdict = run(&make(seed), seed);
-        assert!(verdict.findings.is_empty(), "{name}: {verdict}");
+        let case = make(seed);
+        let verdict = run(&case, seed);
+        if !verdict.findings.is_empty() {
+            let least = minimal(&case, seed).expect("a seed finds the same again");
+            panic!("{name}: {least}");
+        }
         judged += u64::from(verdict.judged.0);
         given_up += u64::from(verdict.judged.1);
         if verdict.overlapped {
@@ -44,6 +57,22 @@ fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
         "{name}: {} distinct schedules of {seeds}",
         distinct.len()
     );
+    figures(name, seeds, distinct.len());
+}
+
+#[expect(clippy::print_stdout, reason = "the figures of a run by hand")]
+fn figures(name: &str, seeds: u64, distinct: usize) {
+    println!("{name}: {seeds} schedules, {distinct} distinct with an overlap");
+}
+
+/// One schedule alone, as it went.
+#[expect(clippy::print_stdout, reason = "a trace is what a replay is for")]
+fn replay(case: &Case, seed: u64) {
+    let verdict = run_with(case, Choices::of_seed(seed), true);
+    println!("seed {seed}:\n{verdict}");
+    if let Some(least) = minimal(case, seed) {
+        panic!("{least}");
+    }
 }
 
 #[test]
@@ -103,10 +132,20 @@ fn the_later_write_wins_whatever_the_clocks_say() {
 
 #[test]
 fn limits_hold_over_a_merged_set() {
-    explore("limits", 3_000, limits);
+    explore("limits", 2_500, limits);
 }
 
 #[test]
 fn anybody_sends_anything() {
-    explore("everything", 6_000, everything);
+    explore("everything", 4_000, everything);
+}
+
+#[test]
+fn eight_clients_send_anything() {
+    explore("crowd", 700, crowd);
+}
+
+#[test]
+fn workers_read_the_log_beside_everybody() {
+    explore("workers", 1_000, workers);
 }

@@ -117,12 +117,10 @@ pub(crate) async fn do_chores<E: Environment>(
                 .push(CellWrite::Ident(row.clone()));
         }
         for (link, below) in chores.links.iter().zip(&below) {
-            let bare = members::Members::default();
-            let below = if env.omits(Omission::CopyMembers) {
-                &bare
-            } else {
-                below
-            };
+            let alone = env
+                .omits(Omission::CopyMembers)
+                .then(|| below.clone().only(link.child));
+            let below = alone.as_ref().unwrap_or(below);
             batches
                 .entry(link.parent)
                 .or_default()

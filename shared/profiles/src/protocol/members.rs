@@ -105,9 +105,12 @@ pub(crate) async fn collect_all<D: Database>(
                 if verdict.child <= profile {
                     return Err(not_pointing("collect", store, verdict.child, profile));
                 }
-                let settled = rows.links.iter().any(|link| {
-                    link.child == verdict.child && link.token == verdict.token && link.settled
-                });
+                // A mark without the child's member row was seen alone by somebody, and the rest of its batch may be lost: a read
+                // repairs the rows that it selects, and finds select the mark only.
+                let settled = rows.members.contains(&verdict.child)
+                    && rows.links.iter().any(|link| {
+                        link.child == verdict.child && link.token == verdict.token && link.settled
+                    });
                 // Below a settled link the member rows hold the whole subtree, the child included.
                 if !settled && known[set].insert(verdict.child) {
                     let pointer = Pointer {

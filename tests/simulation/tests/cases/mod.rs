@@ -29,6 +29,9 @@ pub(crate) fn case(prelude: &[&[usize]], clients: Vec<Vec<Op>>) -> Case {
         probes: true,
         unknown_permille: 0,
         crash_permille: 0,
+        clock_step_permille: 0,
+        early_permille: 0,
+        workers: false,
     }
 }
 
@@ -37,6 +40,8 @@ pub(crate) fn faulty(case: Case) -> Case {
     Case {
         unknown_permille: 60,
         crash_permille: 8,
+        clock_step_permille: 10,
+        early_permille: 300,
         ..case
     }
 }
@@ -166,43 +171,70 @@ pub(crate) fn limits(seed: u64) -> Case {
     }
 }
 
-/// Four clients on two to four processes do anything.
-pub(crate) fn everything(seed: u64) -> Case {
+fn some(rng: &mut SmallRng) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..6).collect();
+    all.shuffle(rng);
+    // A body has one value a trait.
+    let mut seen = BTreeSet::new();
+    all.retain(|one| seen.insert(one % 4));
+    all.truncate(rng.random_range(1..=3));
+    all
+}
+
+fn any(rng: &mut SmallRng) -> Op {
+    let of = rng.random_range(0..6);
+    match rng.random_range(0..16) {
+        0 | 1 => Op::Delete(of),
+        2 => Op::Patch(of, some(rng)),
+        3 => Op::Add(of, rng.random_range(0..6)),
+        4 => Op::Change(of % 2, of % 2 + 4),
+        5 => Op::Remove(of),
+        6 => Op::Lookup(of),
+        7 => Op::Fetch(of),
+        8 => Op::List(of),
+        9 => Op::Clear(of),
+        _ => Op::Create(some(rng)),
+    }
+}
+
+/// So many clients do anything, with everything that can go wrong.
+fn anything(seed: u64, clients: usize, each: usize) -> Case {
     let mut rng = SmallRng::seed_from_u64(seed ^ 0x9e37_79b9);
-    let some = |rng: &mut SmallRng| -> Vec<usize> {
-        let mut all: Vec<usize> = (0..6).collect();
-        all.shuffle(rng);
-        // A body has one value a trait.
-        let mut seen = BTreeSet::new();
-        all.retain(|one| seen.insert(one % 4));
-        all.truncate(rng.random_range(1..=3));
-        all
-    };
-    let op = |rng: &mut SmallRng| {
-        let of = rng.random_range(0..6);
-        match rng.random_range(0..16) {
-            0 | 1 => Op::Delete(of),
-            2 => Op::Patch(of, some(rng)),
-            3 => Op::Add(of, rng.random_range(0..6)),
-            4 => Op::Change(of % 2, of % 2 + 4),
-            5 => Op::Remove(of),
-            6 => Op::Lookup(of),
-            7 => Op::Fetch(of),
-            8 => Op::List(of),
-            9 => Op::Clear(of),
-            _ => Op::Create(some(rng)),
-        }
-    };
     let prelude = (0..3).map(|_| Op::Create(some(&mut rng))).collect();
-    let clients: Vec<Vec<Op>> = (0..4)
-        .map(|_| (0..2).map(|_| op(&mut rng)).collect())
+    let clients: Vec<Vec<Op>> = (0..clients)
+        .map(|_| (0..each).map(|_| any(&mut rng)).collect())
         .collect();
     Case {
         prelude,
-        processes: 2 + usize::try_from(seed % 3).unwrap_or(0),
         unknown_permille: 40,
         crash_permille: 4,
+        clock_step_permille: 5,
+        early_permille: 200,
         ..case(&[], clients)
+    }
+}
+
+/// Four clients on two to four processes do anything.
+pub(crate) fn everything(seed: u64) -> Case {
+    Case {
+        processes: 2 + usize::try_from(seed % 3).unwrap_or(0),
+        ..anything(seed, 4, 2)
+    }
+}
+
+/// Eight clients, each on a process of its own or two on each, do anything.
+pub(crate) fn crowd(seed: u64) -> Case {
+    Case {
+        processes: 8 - 4 * usize::try_from(seed % 2).unwrap_or(0),
+        ..anything(seed, 8, 1)
+    }
+}
+
+/// Two clients do anything while workers read the log, are given up, and have partitions taken away.
+pub(crate) fn workers(seed: u64) -> Case {
+    Case {
+        workers: true,
+        ..anything(seed, 2, 3)
     }
 }
 
