@@ -11,8 +11,10 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use kith_domain::id::{IdError, ProfileId, RequestId, StoreId};
+use kith_domain::identifier::IdType;
 use kith_domain::store::{StoreRecord, StoreStatus};
 use kith_profiles::Profiles;
+use kith_profiles::change::Target;
 use kith_profiles::environment::{Deadline, Environment};
 use kith_profiles::error::Trouble;
 use kith_profiles::read::Located;
@@ -139,6 +141,39 @@ impl<E: Environment> Call<E> {
             (store, Ok(profile)) => Ok((store?, Some(profile))),
             (store, Err(IdError::Unknown)) => Ok((store?, None)),
         }
+    }
+
+    /// The identifier type that the path names. Whether there is one, its store's settings say.
+    pub(crate) fn id_type(&self) -> IdType {
+        IdType::new(self.http.match_info().query("idType"))
+    }
+
+    /// What a write to the profile of the path is about.
+    ///
+    /// # Errors
+    /// [`ApiError::NoProfile`]: no profile can have this id.
+    pub(crate) fn target(
+        &self,
+        store: Arc<StoreRecord>,
+        profile: Option<ProfileId>,
+    ) -> Result<Target, ApiError> {
+        Ok(Target {
+            store,
+            profile: profile.ok_or(ApiError::NoProfile)?,
+            request: self.id,
+            deadline: self.deadline,
+        })
+    }
+
+    /// The answer to a faulty write: where the profile is comes before what is wrong with the values
+    /// (`memory-api.md` 2.8).
+    ///
+    /// # Errors
+    /// The profile is not there, or the fault itself.
+    pub(crate) async fn refuse(&self, target: &Target, fault: ApiError) -> Answer {
+        let located = self.profiles().locate(&target.store, target.profile);
+        let located = self.ask(located).await?;
+        self.located(located, |_, ()| Err(fault), target.profile)
     }
 
     /// Asks to be let in, for a read.

@@ -14,6 +14,8 @@ use kith_domain::id::StoreId;
 use kith_profiles::error::{PortError, PublishError, Trouble};
 use serde::Serialize;
 
+use crate::token::NoToken;
+
 /// Where codes are explained.
 const MORE_INFO: &str = "https://github.com/kith-project/kith/blob/main/docs/errors.md";
 /// Characters of a message at most.
@@ -54,6 +56,12 @@ pub(crate) enum ApiError {
     /// No profile of this store, or none any more.
     #[error("no such profile")]
     NoProfile,
+    /// The profile has no such identifier, or none of the type.
+    #[error("no such identifier")]
+    NoIdentifier,
+    /// The profile has the new value of a change already.
+    #[error("identifier is on the profile already")]
+    IdentifierTaken,
     /// The request breaks a rule of the contract.
     #[error("invalid request")]
     Invalid(Invalid),
@@ -141,6 +149,12 @@ impl From<BodyError> for ApiError {
             )),
             BodyError::Invalid(errors) => Invalid::fields(errors),
         })
+    }
+}
+
+impl From<NoToken> for ApiError {
+    fn from(_: NoToken) -> Self {
+        Self::Invalid(Invalid::field("pageToken", "does not belong to this list"))
     }
 }
 
@@ -234,6 +248,16 @@ impl ApiError {
             Self::NoProfile => {
                 Shown::new(StatusCode::NOT_FOUND, 20404, "The profile was not found")
             }
+            Self::NoIdentifier => Shown::new(
+                StatusCode::NOT_FOUND,
+                20404,
+                "The profile has no such identifier",
+            ),
+            Self::IdentifierTaken => Shown::new(
+                StatusCode::CONFLICT,
+                20409,
+                "The profile has the new value already",
+            ),
             Self::Invalid(invalid) => {
                 Shown::new(StatusCode::BAD_REQUEST, 400, invalid.message.clone())
             }
@@ -273,7 +297,8 @@ impl ApiError {
         match self {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
-            Self::NoRoute | Self::NoStore | Self::NoProfile => "not_found",
+            Self::NoRoute | Self::NoStore | Self::NoProfile | Self::NoIdentifier => "not_found",
+            Self::IdentifierTaken => "conflict",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::MalformedStoreId | Self::MalformedProfileId | Self::Invalid(_) => "invalid",
             Self::BodyTooLarge { .. } => "body_too_large",

@@ -24,12 +24,12 @@ mod call;
 mod development;
 mod error;
 mod handlers;
-mod lookup_body;
 mod query;
 mod redirect;
 mod routes;
 mod server;
 mod span;
+mod text_body;
 mod token;
 mod wire;
 

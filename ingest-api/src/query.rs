@@ -113,6 +113,28 @@ pub(crate) fn trait_groups(query: &str) -> Result<Option<BTreeSet<String>>, ApiE
     Ok(Some(names.collect()))
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GivenRemoval {
+    remove_all: Option<String>,
+}
+
+/// Reads `removeAll`: no, if nobody says.
+///
+/// # Errors
+/// [`ApiError::Invalid`]: neither `true` nor `false`.
+pub(crate) fn remove_all(query: &str) -> Result<bool, ApiError> {
+    let given: GivenRemoval = parse(query)?;
+    match given.remove_all.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::Invalid(Invalid::field(
+            "removeAll",
+            "must be true or false",
+        ))),
+    }
+}
+
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     // All members are texts: what can fail is one of them given twice.
     let parsed = Query::<T>::from_query(query);
@@ -182,6 +204,18 @@ mod tests {
     fn a_parameter_given_twice_is_refused() {
         assert!(paging("pageSize=1&pageSize=1").is_err());
         assert!(trait_groups("traitGroups=a&traitGroups=b").is_err());
+    }
+
+    #[test]
+    fn everything_goes_only_for_the_word_true() {
+        assert!(!remove_all("").unwrap());
+        assert!(!remove_all("removeAll=false&x=1").unwrap());
+        assert!(remove_all("removeAll=true").unwrap());
+        for text in ["", "True", "1", "yes", "true "] {
+            let error = remove_all(&format!("removeAll={text}")).unwrap_err();
+            assert_eq!(fields(error), "removeAll");
+        }
+        assert!(remove_all("removeAll=true&removeAll=true").is_err());
     }
 
     #[test]

@@ -8,7 +8,10 @@ use actix_web::{HttpResponse, Resource};
 use kith_profiles::environment::Environment;
 
 use crate::error::ApiError;
-use crate::handlers::{create, fetch, list, list_identifiers, lookup};
+use crate::handlers::{
+    add_identifier, change_identifier, create, delete, fetch, fetch_identifier, list,
+    list_identifiers, list_traits, lookup, patch, remove_identifiers,
+};
 
 /// Adds all routes. The first that matches is taken: words before ids.
 pub(crate) fn configure<E: Environment>(config: &mut ServiceConfig) {
@@ -25,15 +28,34 @@ pub(crate) fn configure<E: Environment>(config: &mut ServiceConfig) {
         .service(no_route("/v1/Stores/{storeId}/Profiles/Bulk"))
         .service(no_route("/v1/Stores/{storeId}/Profiles/Imports"))
         .service(
-            resource("/v1/Stores/{storeId}/Profiles/{profileId}", "GET")
-                .route(get().to(fetch::<E>)),
+            resource(
+                "/v1/Stores/{storeId}/Profiles/{profileId}",
+                "GET, PATCH, DELETE",
+            )
+            .route(get().to(fetch::<E>))
+            .route(web::patch().to(patch::<E>))
+            .route(web::delete().to(delete::<E>)),
+        )
+        .service(
+            resource("/v1/Stores/{storeId}/Profiles/{profileId}/Traits", "GET")
+                .route(get().to(list_traits::<E>)),
         )
         .service(
             resource(
                 "/v1/Stores/{storeId}/Profiles/{profileId}/Identifiers",
-                "GET",
+                "GET, POST",
             )
-            .route(get().to(list_identifiers::<E>)),
+            .route(get().to(list_identifiers::<E>))
+            .route(post().to(add_identifier::<E>)),
+        )
+        .service(
+            resource(
+                "/v1/Stores/{storeId}/Profiles/{profileId}/Identifiers/{idType}",
+                "GET, PATCH, DELETE",
+            )
+            .route(get().to(fetch_identifier::<E>))
+            .route(web::patch().to(change_identifier::<E>))
+            .route(web::delete().to(remove_identifiers::<E>)),
         )
         .default_service(to(|| ready(Err::<HttpResponse, _>(ApiError::NoRoute))));
 }

@@ -1,7 +1,7 @@
 //! Page tokens: where a listing goes on, sealed so that one fits only the list it came from (`memory-api.md` 2.4).
 //!
-//! A token is base64url of a version, the last id and a tag. The tag is an HMAC over that and over what is *not* in the
-//! token: endpoint, account, store and order. A token of another list, an edited one and one of a store that was made anew
+//! A token is base64url of a version, a tag and the last position. The tag is an HMAC over that and over what is *not* in the
+//! token: endpoint, account, store, profile and order. A token of another list, an edited one and one of a store that was made anew
 //! all fail alike. Nothing in it is secret, and it does not expire: it is a position, not a permission.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
@@ -10,13 +10,11 @@ use kith_domain::id::{AccountSid, ProfileId, StoreId};
 use kith_domain::identifier::ClaimSecret;
 use kith_profiles::ports::Order;
 use sha2::Sha256;
-use uuid::Uuid;
 
 /// Characters of a token at most.
 pub(crate) const CHARS_MAX: usize = 4096;
 
 const VERSION: u8 = 1;
-const ID_BYTES: usize = 16;
 const TAG_BYTES: usize = 16;
 
 /// Separates this use of a store's secret from the keys of its claims: those always hold a zero byte, this never does.
@@ -31,6 +29,8 @@ pub(crate) struct List<'a> {
     pub(crate) account: &'a AccountSid,
     /// Of which store.
     pub(crate) store: StoreId,
+    /// Of which profile, if it is a list of one.
+    pub(crate) profile: Option<ProfileId>,
     /// In which order.
     pub(crate) order: Order,
     /// The store's secret.
@@ -42,13 +42,13 @@ pub(crate) struct List<'a> {
 pub(crate) struct NoToken;
 
 impl List<'_> {
-    /// The token that goes on after a profile.
-    pub(crate) fn token(&self, after: ProfileId) -> String {
-        let mut bytes = Vec::with_capacity(1 + ID_BYTES + TAG_BYTES);
+    /// The token that goes on after a position: bytes that only this list knows how to read.
+    pub(crate) fn token(&self, after: &[u8]) -> String {
+        let mut bytes = Vec::with_capacity(1 + TAG_BYTES + after.len());
         bytes.push(VERSION);
-        bytes.extend(after.as_uuid().as_bytes());
         let tag = self.mac(after).finalize().into_bytes();
         bytes.extend(&tag[..TAG_BYTES]);
+        bytes.extend(after);
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -56,7 +56,7 @@ impl List<'_> {
     ///
     /// # Errors
     /// [`NoToken`]: not one of ours, of another list, or changed.
-    pub(crate) fn position(&self, token: &str) -> Result<ProfileId, NoToken> {
+    pub(crate) fn position(&self, token: &str) -> Result<Vec<u8>, NoToken> {
         if token.len() > CHARS_MAX {
             return Err(NoToken);
         }
@@ -64,16 +64,14 @@ impl List<'_> {
         let (VERSION, rest) = bytes.split_first().map(|(v, r)| (*v, r)).ok_or(NoToken)? else {
             return Err(NoToken);
         };
-        let (id, tag) = rest.split_first_chunk::<ID_BYTES>().ok_or(NoToken)?;
-        let after = ProfileId::from_uuid(Uuid::from_bytes(*id));
-        let tag: &[u8; TAG_BYTES] = tag.try_into().map_err(|_| NoToken)?;
+        let (tag, after) = rest.split_first_chunk::<TAG_BYTES>().ok_or(NoToken)?;
         self.mac(after)
             .verify_truncated_left(tag)
             .map_err(|_| NoToken)?;
-        Ok(after)
+        Ok(after.to_vec())
     }
 
-    fn mac(&self, after: ProfileId) -> Hmac<Sha256> {
+    fn mac(&self, after: &[u8]) -> Hmac<Sha256> {
         let key = keyed(self.secret.expose())
             .chain_update(KEY_LABEL)
             .finalize();
@@ -81,7 +79,8 @@ impl List<'_> {
             Order::Ascending => b"asc",
             Order::Descending => b"desc",
         };
-        // Every part but the texts has one length, and the texts hold no zero byte.
+        // Every part but the texts and the last has one length, and the texts hold no zero byte.
+        let profile = self.profile.map(|id| *id.as_uuid().as_bytes());
         keyed(&key.into_bytes())
             .chain_update([VERSION])
             .chain_update(self.endpoint)
@@ -91,7 +90,9 @@ impl List<'_> {
             .chain_update(order)
             .chain_update([0])
             .chain_update(self.store.as_uuid().as_bytes())
-            .chain_update(after.as_uuid().as_bytes())
+            .chain_update([u8::from(profile.is_some())])
+            .chain_update(profile.unwrap_or_default())
+            .chain_update(after)
     }
 }
 
@@ -102,6 +103,8 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -109,6 +112,8 @@ mod tests {
     fn id(value: u128) -> ProfileId {
         ProfileId::from_uuid(Uuid::from_u128(value))
     }
+
+    const AFTER: &[u8] = b"some position";
 
     fn store(value: u128) -> StoreId {
         StoreId::from_uuid(Uuid::from_u128(value))
@@ -121,11 +126,12 @@ mod tests {
             endpoint: "profiles",
             account: &account,
             store: store(1),
+            profile: None,
             order: Order::Descending,
             secret: &secret,
         };
-        let token = list.token(id(42));
-        assert_eq!(list.position(&token), Ok(id(42)));
+        let token = list.token(AFTER);
+        assert_eq!(list.position(&token), Ok(AFTER.to_vec()));
         assert!(
             token
                 .bytes()
@@ -142,10 +148,11 @@ mod tests {
             endpoint: "profiles",
             account: &account,
             store: store(1),
+            profile: None,
             order: Order::Descending,
             secret: &secret,
         };
-        let token = list.token(id(42));
+        let token = list.token(AFTER);
         let others = [
             List {
                 endpoint: "imports",
@@ -157,6 +164,10 @@ mod tests {
             },
             List {
                 store: store(2),
+                ..list
+            },
+            List {
+                profile: Some(id(1)),
                 ..list
             },
             List {
@@ -180,10 +191,11 @@ mod tests {
             endpoint: "profiles",
             account: &account,
             store: store(1),
+            profile: None,
             order: Order::Ascending,
             secret: &secret,
         };
-        let token = list.token(id(42));
+        let token = list.token(AFTER);
         for at in 0..token.len() {
             for other in ["A", "b", "_", "=", " "] {
                 let mut changed = token.clone();

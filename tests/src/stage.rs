@@ -68,7 +68,9 @@ fn definition(data_type: DataType, promotion: Option<&str>) -> TraitDefinition {
     }
 }
 
-fn group(name: &str, traits: &[(&str, DataType, Option<&str>)]) -> TraitGroup {
+/// A trait group: names of traits, their types, and what each is promoted to.
+#[must_use]
+pub fn group(name: &str, traits: &[(&str, DataType, Option<&str>)]) -> TraitGroup {
     TraitGroup {
         name: name.into(),
         description: None,

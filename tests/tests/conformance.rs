@@ -21,7 +21,7 @@ use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, DeadLetter,
     DeadLetters, Durability, Identity, Lag, Listing, LogEvent, NewRecord, NextOffset, Node,
-    NodeRead, Order, Outcome, Partition, Standing, TraitLog, TraitSource,
+    NodeRead, Order, Outcome, Owners, OwnersRead, Partition, Standing, TraitLog, TraitSource,
 };
 use kith_scylla::{Cql, CqlConfig};
 use kith_tests::conformance::{DatabaseFixture, LogFixture, database_cases, log_cases, run};
@@ -334,6 +334,10 @@ struct WrongDatabase {
 impl Identity for WrongDatabase {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
         self.inner.claims(keys).await
+    }
+
+    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
+        self.inner.owners(reads).await
     }
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use kith_tests::api::{Api, STORE};
+use kith_tests::api::{Answer, Api, STORE};
 use kith_tests::otlp::Receiver;
 use kith_tests::pair::{Pair, Shape};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -74,6 +74,7 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, pair: &str, api: Option<Api>) 
             e05_survivor_is_the_earliest_not_the_highest_rule,
             e06_three_way_merge,
             e07_chain_merge,
+            e08_merge_of_already_merged,
             e09_two_merged_families_meet,
             e10_same_result_in_another_order,
             e11_email_equivalence,
@@ -84,6 +85,13 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, pair: &str, api: Option<Api>) 
             e23_not_normalisable,
             e24_undefined_trait,
             e25_reading_a_merged_away_id,
+            e26_patch_with_null,
+            e27_patch_that_merges,
+            e28_identifier_add_change_remove,
+            e29_identifier_add_that_merges,
+            e30_delete_one_by_policy,
+            e31_delete_then_recreate,
+            e32_deleting_a_survivor,
             e35_concurrent_creates,
             a_person_has_the_newest_of_every_trait,
         ]
@@ -488,7 +496,13 @@ async fn e25_reading_a_merged_away_id(api: &Api) -> Result<()> {
     let p2 = api.contact(json!({ "phone": b })).await?;
     api.contact(json!({ "email": a, "phone": b })).await?;
     let base = format!("{}/v1/Stores/{STORE}/Profiles", api.base());
-    for rest in ["?traitGroups=Contact", "", "/Identifiers"] {
+    for rest in [
+        "?traitGroups=Contact",
+        "",
+        "/Identifiers",
+        "/Identifiers/email",
+        "/Traits?pageSize=3",
+    ] {
         let answer = api
             .send(Method::GET, &format!("/Profiles/{p2}{rest}"), None)
             .await?;
@@ -502,6 +516,190 @@ async fn e25_reading_a_merged_away_id(api: &Api) -> Result<()> {
         let body = json!({ "message": "This resource has moved.", "uri": url });
         ensure!(answer.body == body, "{}", answer.body);
     }
+    let deleted = write(api, Method::DELETE, &p2, "", None).await?;
+    ensure!(deleted.status == 308, "{} {}", deleted.status, deleted.body);
+    ensure!(api.get(&p1).await?.status == 200, "nothing is deleted");
+    ensure!(api.owners("phone", &b).await? == [p1]);
+    Ok(())
+}
+
+/// A write to a profile, and whatever came of it.
+async fn write(
+    api: &Api,
+    method: Method,
+    profile: &str,
+    rest: &str,
+    body: Option<Value>,
+) -> Result<Answer> {
+    let path = format!("/Profiles/{profile}{rest}");
+    api.send(method, &path, body.as_ref()).await
+}
+
+/// A write that is accepted.
+async fn accepted(
+    api: &Api,
+    method: Method,
+    profile: &str,
+    rest: &str,
+    body: Option<Value>,
+) -> Result<()> {
+    let answer = write(api, method, profile, rest, body).await?;
+    ensure!(answer.status == 202, "{} {}", answer.status, answer.body);
+    Ok(())
+}
+
+fn contact(contact: Value) -> Option<Value> {
+    Some(json!({ "traits": { "Contact": contact } }))
+}
+
+async fn e08_merge_of_already_merged(api: &Api) -> Result<()> {
+    let (a, b, c) = (email(), phone(), digits(12));
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    older().await;
+    let p3 = api.contact(json!({ "chatId": c })).await?;
+    ensure!(api.contact(json!({ "phone": b, "chatId": c })).await? == p2);
+    ensure!(api.contact(json!({ "email": a, "phone": b })).await? == p1);
+    let before = api.identifiers(&p1).await?;
+    ensure!(api.contact(json!({ "phone": b, "chatId": c })).await? == p1);
+    ensure!(api.identifiers(&p1).await? == before, "nothing changes");
+    let patched = write(
+        api,
+        Method::PATCH,
+        &p3,
+        "",
+        contact(json!({ "city": "Rome" })),
+    )
+    .await?;
+    ensure!(patched.status == 308, "{} {}", patched.status, patched.body);
+    ensure!(patched.header("canonical-profile-id") == p1);
+    Ok(())
+}
+
+async fn e26_patch_with_null(api: &Api) -> Result<()> {
+    let a = email();
+    let created = json!({ "email": a, "firstName": "Ada", "lastName": "Lovelace" });
+    let p1 = api.contact(created).await?;
+    api.until_trait(&p1, ("Contact", "firstName"), json!("Ada"))
+        .await?;
+    let first = contact(json!({ "firstName": null }));
+    accepted(api, Method::PATCH, &p1, "", first).await?;
+    api.until_trait(&p1, ("Contact", "firstName"), Value::Null)
+        .await?;
+    accepted(
+        api,
+        Method::PATCH,
+        &p1,
+        "",
+        contact(json!({ "email": null })),
+    )
+    .await?;
+    let read = api.get(&p1).await?;
+    let left = json!({ "Contact": { "lastName": "Lovelace" } });
+    ensure!(read.body["traits"] == left, "{}", read.body);
+    ensure!(values(api, &p1, "email").await? == std::slice::from_ref(&a));
+    ensure!(api.contact(json!({ "email": a })).await? == p1);
+    Ok(())
+}
+
+async fn e27_patch_that_merges(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    accepted(api, Method::PATCH, &p2, "", contact(json!({ "email": a }))).await?;
+    moved_to(api, &p2, &p1).await?;
+    ensure!(values(api, &p1, "email").await? == [a]);
+    ensure!(values(api, &p1, "phone").await? == [b]);
+    Ok(())
+}
+
+async fn e28_identifier_add_change_remove(api: &Api) -> Result<()> {
+    let (a, b, b2) = (email(), phone(), phone());
+    let p1 = api.contact(json!({ "email": a })).await?;
+    let added = json!({ "idType": "phone", "value": b.trim_start_matches("+1") });
+    accepted(api, Method::POST, &p1, "/Identifiers", Some(added)).await?;
+    ensure!(values(api, &p1, "phone").await? == std::slice::from_ref(&b));
+    let read = api.get(&p1).await?;
+    ensure!(read.body["traits"]["Contact"]["phone"].is_null());
+    let change = Some(json!({ "idType": "phone", "oldValue": b, "newValue": b2 }));
+    let phones = "/Identifiers/phone";
+    accepted(api, Method::PATCH, &p1, phones, change.clone()).await?;
+    ensure!(values(api, &p1, "phone").await? == [b2]);
+    ensure!(api.owners("phone", &b).await?.is_empty());
+    let again = write(api, Method::PATCH, &p1, phones, change).await?;
+    ensure!(again.status == 404, "{} {}", again.status, again.body);
+    accepted(api, Method::DELETE, &p1, phones, None).await?;
+    ensure!(values(api, &p1, "phone").await?.is_empty());
+    let again = write(api, Method::DELETE, &p1, phones, None).await?;
+    ensure!(again.status == 404, "{} {}", again.status, again.body);
+    Ok(())
+}
+
+async fn e29_identifier_add_that_merges(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    let added = json!({ "idType": "email", "value": a });
+    accepted(api, Method::POST, &p2, "/Identifiers", Some(added)).await?;
+    moved_to(api, &p2, &p1).await?;
+    ensure!(values(api, &p1, "phone").await? == [b]);
+    Ok(())
+}
+
+/// With the default settings, whose policy is fifo; the other one needs settings of its own.
+async fn e30_delete_one_by_policy(api: &Api) -> Result<()> {
+    let (b, [a1, a2, a3]) = (phone(), [email(), email(), email()]);
+    let p1 = api.contact(json!({ "phone": b, "email": a1 })).await?;
+    for more in [&a2, &a3] {
+        ensure!(api.contact(json!({ "phone": b, "email": more })).await? == p1);
+    }
+    accepted(api, Method::DELETE, &p1, "/Identifiers/email", None).await?;
+    ensure!(values(api, &p1, "email").await? == [a2, a3]);
+    let all = "/Identifiers/email?removeAll=true";
+    accepted(api, Method::DELETE, &p1, all, None).await?;
+    ensure!(!api.identifiers(&p1).await?.contains_key("email"));
+    ensure!(api.owners("email", &a1).await?.is_empty());
+    Ok(())
+}
+
+async fn e31_delete_then_recreate(api: &Api) -> Result<()> {
+    let a = email();
+    let p1 = api
+        .contact(json!({ "email": a, "firstName": "of-the-first" }))
+        .await?;
+    accepted(api, Method::DELETE, &p1, "", None).await?;
+    ensure!(api.get(&p1).await?.status == 404);
+    ensure!(api.owners("email", &a).await?.is_empty());
+    older().await;
+    let p2 = api
+        .contact(json!({ "email": a, "lastName": "second" }))
+        .await?;
+    ensure!(p2 != p1);
+    // By then the queued trait of the first one has long been read.
+    api.until_trait(&p2, ("Contact", "lastName"), json!("second"))
+        .await?;
+    let read = api.get(&p2).await?;
+    let own = json!({ "Contact": { "email": a, "lastName": "second" } });
+    ensure!(read.body["traits"] == own, "{}", read.body);
+    ensure!(api.get(&p1).await?.status == 404, "for ever");
+    Ok(())
+}
+
+async fn e32_deleting_a_survivor(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let p1 = api.contact(json!({ "email": a })).await?;
+    older().await;
+    let p2 = api.contact(json!({ "phone": b })).await?;
+    ensure!(api.contact(json!({ "email": a, "phone": b })).await? == p1);
+    accepted(api, Method::DELETE, &p1, "", None).await?;
+    for gone in [&p1, &p2] {
+        ensure!(api.get(gone).await?.status == 404);
+    }
+    let p3 = api.contact(json!({ "phone": b })).await?;
+    ensure!(p3 != p1 && p3 != p2);
     Ok(())
 }
 

@@ -117,6 +117,8 @@ fn all() -> Vec<ApiError> {
         ApiError::StoreFailed,
         ApiError::MalformedProfileId,
         ApiError::NoProfile,
+        ApiError::NoIdentifier,
+        ApiError::IdentifierTaken,
         ApiError::Invalid(Invalid::whole("wrong")),
         ApiError::BodyTooLarge { bytes_max: 1 },
         ApiError::NotJson,
@@ -149,6 +151,8 @@ fn all() -> Vec<ApiError> {
             | ApiError::StoreFailed
             | ApiError::MalformedProfileId
             | ApiError::NoProfile
+            | ApiError::NoIdentifier
+            | ApiError::IdentifierTaken
             | ApiError::Invalid(_)
             | ApiError::BodyTooLarge { .. }
             | ApiError::NotJson

@@ -3,15 +3,12 @@
 use actix_web::HttpResponse;
 use actix_web::web::Payload;
 use kith_domain::id::ProfileId;
-use kith_domain::identifier::{IdType, Identifier};
-use kith_domain::settings::IdentifierError;
-use kith_domain::store::StoreRecord;
 use kith_profiles::environment::Environment;
 use serde::Serialize;
 
+use super::identifiers::identifier;
 use crate::call::{Answer, Call};
-use crate::error::{ApiError, Invalid};
-use crate::lookup_body::LookupBody;
+use crate::text_body::{self, ID_TYPE};
 
 /// Profiles in an answer at most.
 const PROFILES_MAX: usize = 100;
@@ -29,7 +26,8 @@ pub(crate) async fn lookup<E: Environment>(call: Call<E>, payload: Payload) -> A
         let store = call.store_id()?;
         let permit = call.admit_query()?;
         let store = call.store(store).await?;
-        let identifier = identifier(&store, &call.body(payload).await?)?;
+        let [id_type, value] = text_body::parse([ID_TYPE, "value"], &call.body(payload).await?)?;
+        let identifier = identifier(&store, &id_type, "value", &value)?;
         let value = identifier.value.clone();
         let mut profiles = call.ask(call.profiles().lookup(&store, identifier)).await?;
         drop(permit);
@@ -40,31 +38,4 @@ pub(crate) async fn lookup<E: Environment>(call: Call<E>, payload: Payload) -> A
         }))
     })
     .await
-}
-
-/// The identifier that a body names.
-fn identifier(store: &StoreRecord, body: &[u8]) -> Result<Identifier, ApiError> {
-    let body = LookupBody::parse(body)?;
-    let id_type = IdType::new(&body.id_type);
-    store
-        .settings
-        .identifier(&id_type, &body.value)
-        .map_err(|error| {
-            let field = match error {
-                IdentifierError::UnknownType => "idType",
-                IdentifierError::Empty
-                | IdentifierError::TooLong
-                | IdentifierError::NotNormalizable => "value",
-            };
-            ApiError::Invalid(Invalid::field(field, reason(error)))
-        })
-}
-
-fn reason(error: IdentifierError) -> &'static str {
-    match error {
-        IdentifierError::UnknownType => "is not a configured identifier type",
-        IdentifierError::Empty => "must not be empty",
-        IdentifierError::TooLong => "must be at most 255 characters",
-        IdentifierError::NotNormalizable => "cannot be normalised",
-    }
 }

@@ -1,4 +1,4 @@
-//! Profiles: create, list, fetch (`memory-api.md` 6.1 to 6.3).
+//! Profiles: create, list, fetch, patch, delete (`memory-api.md` 6.1 to 6.5).
 
 use std::sync::Arc;
 
@@ -11,11 +11,13 @@ use kith_profiles::create::Create;
 use kith_profiles::environment::Environment;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
+use super::{Meta, accepted};
 use crate::call::{Answer, Call};
 use crate::error::{ApiError, Invalid};
 use crate::query;
-use crate::token::List;
+use crate::token::{List, NoToken};
 
 #[derive(Serialize)]
 struct Accepted {
@@ -71,15 +73,6 @@ struct Page {
     meta: Meta,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    key: &'static str,
-    page_size: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_token: Option<String>,
-}
-
 /// GET `/v1/Stores/{storeId}/Profiles`
 pub(crate) async fn list<E: Environment>(call: Call<E>) -> Answer {
     call.answer(async {
@@ -91,13 +84,18 @@ pub(crate) async fn list<E: Environment>(call: Call<E>) -> Answer {
             endpoint: "profiles",
             account: &call.principal().account,
             store: store.id,
+            profile: None,
             order: paging.order,
             secret: &store.claim_secret,
         };
-        let after = paging.token.as_deref().map(|token| list.position(token));
-        let after = after.transpose().map_err(|_| {
-            ApiError::Invalid(Invalid::field("pageToken", "does not belong to this list"))
-        })?;
+        let after = match paging.token.as_deref() {
+            None => None,
+            Some(token) => {
+                let position = list.position(token)?;
+                let id = Uuid::from_slice(&position).map_err(|_| NoToken)?;
+                Some(ProfileId::from_uuid(id))
+            }
+        };
         let page = call
             .profiles()
             .page(&store, paging.order, after, paging.size);
@@ -107,7 +105,9 @@ pub(crate) async fn list<E: Environment>(call: Call<E>) -> Answer {
             meta: Meta {
                 key: "profiles",
                 page_size: page.profiles.len(),
-                next_token: page.next_after.map(|after| list.token(after)),
+                next_token: page
+                    .next_after
+                    .map(|after| list.token(after.as_uuid().as_bytes())),
             },
             profiles: page.profiles,
         }))
@@ -146,6 +146,48 @@ pub(crate) async fn fetch<E: Environment>(call: Call<E>) -> Answer {
             }))
         };
         call.located(located, fetched, profile)
+    })
+    .await
+}
+
+/// PATCH `/v1/Stores/{storeId}/Profiles/{profileId}`
+pub(crate) async fn patch<E: Environment>(call: Call<E>, payload: Payload) -> Answer {
+    call.answer(async {
+        call.require_write()?;
+        let (store, profile) = call.ids()?;
+        let permit = call.admit_write()?;
+        let store = call.store(store).await?;
+        let body = TraitsBody::parse(&call.body(payload).await?)?;
+        let writes = validate(&body, &store.groups, &store.settings);
+        let target = call.target(store, profile)?;
+        let writes = match writes {
+            Ok(writes) => writes,
+            Err(faults) => return call.refuse(&target, faults.into()).await,
+        };
+        let profile = target.profile;
+        let profiles = Arc::clone(call.profiles());
+        let work = async move { profiles.patch(&target, &writes).await };
+        let located = call.run("patch", permit, work).await?;
+        let message = "Trait modifications accepted for processing.";
+        call.located(located, |_, ()| Ok(accepted(message)), profile)
+    })
+    .await
+}
+
+/// DELETE `/v1/Stores/{storeId}/Profiles/{profileId}`
+pub(crate) async fn delete<E: Environment>(call: Call<E>) -> Answer {
+    call.answer(async {
+        call.require_write()?;
+        let (store, profile) = call.ids()?;
+        let permit = call.admit_write()?;
+        let store = call.store(store).await?;
+        let target = call.target(store, profile)?;
+        let profile = target.profile;
+        let profiles = Arc::clone(call.profiles());
+        let work = async move { profiles.delete(&target).await };
+        let located = call.run("delete", permit, work).await?;
+        let message = "Profile accepted for deletion.";
+        call.located(located, |_, ()| Ok(accepted(message)), profile)
     })
     .await
 }

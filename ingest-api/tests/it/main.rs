@@ -17,3 +17,4 @@ mod routes;
 mod telemetry;
 mod watched;
 mod wire;
+mod writes;

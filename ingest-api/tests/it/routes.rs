@@ -46,10 +46,15 @@ async fn another_method_is_told_which_there_are() {
     let cases = [
         (base.clone(), "GET, POST"),
         (format!("{base}/Lookup"), "POST"),
-        (format!("{base}/{NO_PROFILE}"), "GET"),
-        (format!("{base}/{NO_PROFILE}/Identifiers"), "GET"),
+        (format!("{base}/{NO_PROFILE}"), "GET, PATCH, DELETE"),
+        (format!("{base}/{NO_PROFILE}/Traits"), "GET"),
+        (format!("{base}/{NO_PROFILE}/Identifiers"), "GET, POST"),
+        (
+            format!("{base}/{NO_PROFILE}/Identifiers/email"),
+            "GET, PATCH, DELETE",
+        ),
         // Methods are looked at before ids.
-        (format!("{base}/nonsense"), "GET"),
+        (format!("{base}/nonsense"), "GET, PATCH, DELETE"),
     ];
     let methods = [
         "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",

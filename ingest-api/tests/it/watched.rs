@@ -11,7 +11,7 @@ use kith_domain::time::Micros;
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, Durability,
-    Identity, Listing, NewRecord, Node, NodeRead, Order, Outcome, TraitLog,
+    Identity, Listing, NewRecord, Node, NodeRead, Order, Outcome, Owners, OwnersRead, TraitLog,
 };
 
 /// What a dependency does.
@@ -105,6 +105,11 @@ impl<D: Identity> Identity for WatchedDatabase<D> {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
         self.reads().await?;
         self.inner.claims(keys).await
+    }
+
+    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
+        self.reads().await?;
+        self.inner.owners(reads).await
     }
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {

@@ -216,6 +216,10 @@ internal_id! {
     ClaimId
 }
 internal_id! {
+    /// Names one state of the owners of a value that several may own. Fresh with every change of them.
+    OwnersStamp
+}
+internal_id! {
     /// Names one pointer of a child at a parent. Fresh each time.
     LinkToken
 }

@@ -244,6 +244,13 @@ impl IdentitySettings {
         self.matching_rules.iter().position(|rule| rule == t)
     }
 
+    /// Whether a value of this type belongs to one profile at most: the type is unique, and matches. A value of any other type
+    /// may sit on many profiles (`memory-api.md` 8.3, 8.6).
+    #[must_use]
+    pub fn is_unique(&self, t: &IdType) -> bool {
+        self.rule_of(t).is_some() && self.config(t).is_some_and(|config| config.enforce_unique)
+    }
+
     /// The identifier that a type and a value as sent name, where a value is asked for (Lookup, Identifiers).
     ///
     /// # Errors
@@ -261,11 +268,7 @@ impl IdentitySettings {
     /// value that may sit on many profiles (`memory-api.md` 8.3).
     #[must_use]
     pub fn has_unique_in_rules(&self, identifiers: &[Identifier]) -> bool {
-        identifiers.iter().any(|identifier| {
-            let unique = |config: &IdentifierConfig| config.enforce_unique;
-            self.rule_of(&identifier.id_type).is_some()
-                && self.config(&identifier.id_type).is_some_and(unique)
-        })
+        identifiers.iter().any(|one| self.is_unique(&one.id_type))
     }
 
     /// Checks settings that are to replace a store's (PUT, `memory-api.md` 5.3).

@@ -1,13 +1,13 @@
 //! Conditional statements (`identity-protocol.md` 3), tried one after another by the leader.
 
-use kith_domain::id::{ClaimId, LinkToken, ProfileId, ProfileKey};
+use kith_domain::id::{ClaimId, LinkToken, OwnersStamp, ProfileId, ProfileKey};
 use kith_domain::identifier::ClaimKey;
 use kith_profiles::ports::{Claim, Conditional, Outcome, Pointer, Standing, Verdict};
 
 use crate::error::ReadError;
 use crate::group::Group;
 use crate::inject::Injection;
-use crate::layout::row::{NodeRow, VerdictCell};
+use crate::layout::row::{NodeRow, OwnerCell, VerdictCell};
 use crate::layout::{Space, key};
 use crate::staged::Staged;
 
@@ -75,6 +75,42 @@ fn decide(rows: &mut Staged<'_>, statement: &Conditional) -> Result<Outcome, Rea
             by_request,
             ..before
         }),
+        &Conditional::Share {
+            key,
+            profile,
+            expected,
+            as_read,
+            id,
+            stamp,
+            added_at,
+            place,
+            by_request,
+        } => {
+            let cell = OwnerCell {
+                released: false,
+                id,
+                added_at,
+                place,
+                by_request,
+            };
+            owner(rows, &key, profile, expected, as_read, stamp, |_| cell)
+        }
+        &Conditional::Unshare {
+            key,
+            profile,
+            expected,
+            id,
+            stamp,
+            by_request,
+        } => {
+            let release = |before: OwnerCell| OwnerCell {
+                released: true,
+                id,
+                by_request,
+                ..before
+            };
+            owner(rows, &key, profile, Some(expected), None, stamp, release)
+        }
         &Conditional::Point {
             child,
             expected,
@@ -153,6 +189,39 @@ fn claim(
         by_request: kith_domain::id::RequestId::from_uuid(uuid::Uuid::nil()),
     };
     rows.put_row(Space::Claims, row_key, &write(before.unwrap_or(nothing)));
+    Ok(Outcome::Applied)
+}
+
+/// ADD and RELEASE of an owner: if its row's id is the one read, and the stamp is, where that is asked.
+fn owner(
+    rows: &mut Staged<'_>,
+    key: &ClaimKey,
+    profile: ProfileId,
+    expected: Option<ClaimId>,
+    as_read: Option<Option<OwnersStamp>>,
+    stamp: OwnersStamp,
+    write: impl FnOnce(OwnerCell) -> OwnerCell,
+) -> Result<Outcome, ReadError> {
+    let row_key = key::owner(key, profile);
+    let stamp_key = key::owners_stamp(key);
+    let before: Option<OwnerCell> = rows.row(Space::Claims, &row_key)?;
+    let standing: Option<OwnersStamp> = rows.row(Space::Claims, &stamp_key)?;
+    let claim_id = before.map(|cell| cell.id);
+    if claim_id != expected || as_read.is_some_and(|read| read != standing) {
+        return Ok(Outcome::Refused(Standing {
+            claim_id,
+            ..Standing::default()
+        }));
+    }
+    let nothing = OwnerCell {
+        released: true,
+        id: ClaimId::from_uuid(uuid::Uuid::nil()),
+        added_at: kith_domain::time::Micros::EPOCH,
+        place: 0,
+        by_request: kith_domain::id::RequestId::from_uuid(uuid::Uuid::nil()),
+    };
+    rows.put_row(Space::Claims, row_key, &write(before.unwrap_or(nothing)));
+    rows.put_row(Space::Claims, stamp_key, &stamp);
     Ok(Outcome::Applied)
 }
 

@@ -1,16 +1,18 @@
-//! The identity port: reads of claims and nodes, and the way of conditional statements to the leader.
+//! The identity port: reads of claims, owners and nodes, and the way of conditional statements to the leader.
 
+use kith_domain::id::ProfileId;
 use kith_domain::identifier::ClaimKey;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
-    Claim, Conditional, Durability, Identity, Node, NodeRead, Outcome, VerdictRow, Verdicts,
+    Claim, Conditional, Durability, Identity, Node, NodeRead, Outcome, OwnerRows, Owners,
+    OwnersRead, SharedClaim, VerdictRow, Verdicts,
 };
 
 use crate::conditional;
 use crate::database::View;
 use crate::engine::Embedded;
 use crate::error::ReadError;
-use crate::layout::row::{NodeRow, Row, VerdictCell};
+use crate::layout::row::{NodeRow, OwnerCell, Row, VerdictCell};
 use crate::layout::{Space, key};
 use crate::telemetry::{Statement, statement};
 
@@ -23,6 +25,18 @@ impl Identity for Embedded {
                 .map(|claim| view.row(Space::Claims, &key::claim(claim)))
                 .collect::<Result<_, _>>()
                 .map_err(|error| error.port("read claim"))
+        })
+    }
+
+    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
+        statement!("read", "shared_claim").run(|| {
+            self.check("read owners")?;
+            let view = self.view();
+            reads
+                .iter()
+                .map(|read| owners(&view, read))
+                .collect::<Result<_, _>>()
+                .map_err(|error| error.port("read owners"))
         })
     }
 
@@ -58,6 +72,42 @@ impl Identity for Embedded {
                 .unwrap_or_else(|_| vec![Outcome::Unknown; count])
             })
             .await
+    }
+}
+
+fn owners(view: &View, read: &OwnersRead) -> Result<Owners, ReadError> {
+    match read.rows {
+        OwnerRows::Of(profile) => {
+            let cell = view.row::<OwnerCell>(Space::Claims, &key::owner(&read.key, profile))?;
+            let row = cell.map(|cell| shared_claim(profile, cell));
+            Ok(Owners {
+                stamp: None,
+                rows: row.into_iter().collect(),
+            })
+        }
+        OwnerRows::All => Ok(Owners {
+            stamp: view.row(Space::Claims, &key::owners_stamp(&read.key))?,
+            rows: view
+                .prefix(Space::Claims, &key::owners(&read.key))
+                .map(|row| {
+                    let (name, value) = row?;
+                    let claim = key::owner_of(&name)
+                        .and_then(|profile| Ok(shared_claim(profile, OwnerCell::decode(&value)?)));
+                    claim.map_err(ReadError::row(Space::Claims))
+                })
+                .collect::<Result<_, _>>()?,
+        }),
+    }
+}
+
+fn shared_claim(profile: ProfileId, cell: OwnerCell) -> SharedClaim {
+    SharedClaim {
+        profile,
+        released: cell.released,
+        id: cell.id,
+        added_at: cell.added_at,
+        place: cell.place,
+        by_request: cell.by_request,
     }
 }
 
@@ -105,23 +155,32 @@ const fn evidence_bytes(statement: &Conditional) -> usize {
         Conditional::Link { evidence, .. } => evidence.len(),
         Conditional::Claim { .. }
         | Conditional::Release { .. }
+        | Conditional::Share { .. }
+        | Conditional::Unshare { .. }
         | Conditional::Point { .. }
         | Conditional::Void { .. }
         | Conditional::Kill { .. } => 0,
     }
 }
 
-/// The span of a round: of its table, or of both.
+/// The span of a round: of its table, or of several.
 fn span(statements: &[Conditional]) -> Statement {
-    let of_claims = |statement: &&Conditional| {
+    let all = |table: fn(&Conditional) -> bool| statements.iter().all(table);
+    if all(|one| matches!(one, Conditional::Claim { .. } | Conditional::Release { .. })) {
+        statement!("attempt", "claim")
+    } else if all(|one| matches!(one, Conditional::Share { .. } | Conditional::Unshare { .. })) {
+        statement!("attempt", "shared_claim")
+    } else if all(|one| {
         matches!(
-            statement,
-            Conditional::Claim { .. } | Conditional::Release { .. }
+            one,
+            Conditional::Point { .. }
+                | Conditional::Link { .. }
+                | Conditional::Void { .. }
+                | Conditional::Kill { .. }
         )
-    };
-    match statements.iter().filter(of_claims).count() {
-        0 => statement!("attempt", "node"),
-        claims if claims == statements.len() => statement!("attempt", "claim"),
-        _ => statement!("attempt", "identity"),
+    }) {
+        statement!("attempt", "node")
+    } else {
+        statement!("attempt", "identity")
     }
 }

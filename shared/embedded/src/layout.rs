@@ -6,6 +6,8 @@
 //! ```text
 //! keyspace  key                                                      value
 //! claims    claim key 32                                             claim
+//!           claim key 32, 0                                          owners' stamp 16
+//!           claim key 32, 1, profile 16                              owner
 //! nodes     store 16, profile 16, 0                                  the node's pointer and mark
 //!           store 16, profile 16, 1, child 16, token 16              verdict
 //! cells     store 16, profile 16, 0                                  clock: time

@@ -1,9 +1,10 @@
 //! Writing to a profile that is named: patch, and adding, changing and removing its identifiers (`memory-api.md` 6.4, 6.10).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kith_domain::body::{TraitWriteOf, WriteSet};
-use kith_domain::id::{ClaimId, ProfileId, ProfileKey, RequestId};
+use kith_domain::id::{ProfileId, ProfileKey, RequestId};
 use kith_domain::identifier::{IdType, Identifier};
 use kith_domain::settings::LimitPolicy;
 use kith_domain::store::StoreRecord;
@@ -14,10 +15,10 @@ use crate::accept::{Write, accept, share};
 use crate::environment::{Deadline, Environment};
 use crate::error::Trouble;
 use crate::ports::{
-    CellBatch, CellWrite, Cells, Conditional, Durability, Identity, Ids, Outcome, Select,
+    CellBatch, CellWrite, Cells, Conditional, Durability, Identity, Outcome, Select,
 };
 use crate::protocol::attempt;
-use crate::protocol::limits::{Held, held};
+use crate::protocol::limits::{Held, by_value, held};
 use crate::protocol::members::collect;
 use crate::protocol::resolve::{Answered, Question, resolve_at};
 use crate::protocol::stamp;
@@ -131,7 +132,10 @@ impl<E: Environment> Profiles<E> {
             let Some(held) = self.held_of(target, &old.id_type).await? else {
                 return self.elsewhere(target).await;
             };
-            let Some(gone) = held.iter().find(|one| one.row.value == old.value) else {
+            let gone = held
+                .into_iter()
+                .find(|value| value.iter().any(|one| one.row.value == old.value));
+            let Some(gone) = gone else {
                 // Gone meanwhile, by this very request if an answer was lost: then the new value is there.
                 return Ok(Located::Here(Changed::NotThere));
             };
@@ -140,7 +144,7 @@ impl<E: Environment> Profiles<E> {
                 Located::Here(Changed::Done) => {}
                 other @ (Located::Here(_) | Located::Moved(_) | Located::Gone) => return Ok(other),
             }
-            if self.release(target, std::slice::from_ref(gone)).await? {
+            if self.release(target, std::slice::from_ref(&gone)).await? {
                 return Ok(Located::Here(Changed::Done));
             }
             self.again(target, &mut tries).await?;
@@ -182,12 +186,12 @@ impl<E: Environment> Profiles<E> {
         }
     }
 
-    /// The identifiers of a type on a canonical profile, oldest first; `None` if it is not canonical.
+    /// The values of a type on a canonical profile, oldest first, each with its rows; `None` if it is not canonical.
     async fn held_of(
         &self,
         target: &Target,
         id_type: &IdType,
-    ) -> Result<Option<Vec<Held>>, Trouble> {
+    ) -> Result<Option<Vec<Vec<Held>>>, Trouble> {
         let database = self.env.database();
         match locate(database, target.store.id, target.profile).await? {
             Located::Here(()) => {}
@@ -198,7 +202,7 @@ impl<E: Environment> Profiles<E> {
         let held = held(database, &target.store, &members, wanted).await?;
         let (env, store, request) = (&*self.env, &target.store, target.request);
         ask_for_leftovers(env, store, request, &members, &held, wanted).await;
-        Ok(Some(held))
+        Ok(Some(by_value(held)))
     }
 
     /// Where a profile that is not canonical is.
@@ -211,34 +215,31 @@ impl<E: Environment> Profiles<E> {
         })
     }
 
-    /// RELEASE of exactly these claims, and of their rows. False: somebody was there first, so start over.
+    /// RELEASE of exactly these values, and of their rows. False: somebody was there first with all rows of one, so start over.
     ///
     /// After an unknown outcome another id in the row is success: the value asked for is gone, and whoever has taken it since
     /// keeps it.
-    async fn release(&self, target: &Target, victims: &[Held]) -> Result<bool, Trouble> {
+    async fn release(&self, target: &Target, values: &[Vec<Held>]) -> Result<bool, Trouble> {
         let env = &*self.env;
+        let victims: Vec<&Held> = values.iter().flatten().collect();
         let releases: Vec<Conditional> = victims
             .iter()
-            .map(|victim| Conditional::Release {
-                key: victim.key,
-                expected: victim.claim.id,
-                id: ClaimId::from_uuid(env.ids().random()),
-                by_request: target.request,
-            })
+            .map(|victim| victim.release(env.ids(), target.request))
             .collect();
         let first = env.database().attempt(&releases, Durability::Durable).await;
-        let mut all = true;
-        for (release, outcome) in releases.iter().zip(first) {
+        let mut gone = BTreeSet::new();
+        for ((release, victim), outcome) in releases.iter().zip(&victims).zip(first) {
             match outcome {
                 Outcome::Applied => {}
-                Outcome::Refused(_) => all = false,
+                Outcome::Refused(_) => continue,
                 Outcome::Unknown => {
                     let again = std::slice::from_ref(release);
                     attempt::send(env, again, Durability::Durable, target.deadline).await?;
                 }
             }
+            gone.insert(victim.key);
         }
-        let time = stamp::stamp(env, newest(victims))?;
+        let time = stamp::stamp(env, newest(&victims))?;
         let forget = victims.iter().map(|victim| CellBatch {
             at: ProfileKey {
                 store: target.store.id,
@@ -253,7 +254,7 @@ impl<E: Environment> Profiles<E> {
         });
         let batches: Vec<CellBatch> = forget.collect();
         env.database().write(&batches, Durability::Durable).await?;
-        Ok(all)
+        Ok(victims.iter().all(|victim| gone.contains(&victim.key)))
     }
 
     pub(crate) async fn again(&self, target: &Target, tries: &mut u32) -> Result<(), Trouble> {
@@ -280,7 +281,7 @@ fn question(target: &Target, identifiers: Vec<Identifier>, exclusive: bool) -> Q
 }
 
 /// Rows are removed later than any of them was written, whatever this host's clock says.
-fn newest(victims: &[Held]) -> Micros {
+fn newest(victims: &[&Held]) -> Micros {
     let added = victims.iter().map(|victim| victim.row.added_at);
     added.max().unwrap_or(Micros::EPOCH)
 }

@@ -85,8 +85,11 @@ impl<E: Environment> Profiles<E> {
 
     /// Resolves in one flight with whoever waits for the same identifiers.
     async fn resolve_together(&self, create: &Create) -> Result<Landed, Trouble> {
-        let secret = &create.store.claim_secret;
+        let (secret, settings) = (&create.store.claim_secret, &create.store.settings);
         let identifiers = &create.writes.identifiers;
+        let matches = identifiers
+            .iter()
+            .any(|one| settings.rule_of(&one.id_type).is_some());
         let keys = identifiers
             .iter()
             .map(|one| secret.claim_key(one))
@@ -104,6 +107,10 @@ impl<E: Environment> Profiles<E> {
             let env = Arc::clone(&self.env);
             let span = tracing::info_span!("resolve", kith.identifiers = identifiers.len());
             let work = fly(env, question).instrument(span);
+            // Without a type that matches, equal identifiers say nothing: each request is a person of its own.
+            if !matches {
+                return work.await;
+            }
             match self.flights.join(key.clone(), work).await {
                 // The deadline of whoever opened the flight, not necessarily mine.
                 Err(Trouble::Deadline { .. }) if !create.deadline.has_passed(self.env.clock()) => {}

@@ -72,6 +72,16 @@ pub enum Omission {
     ClockBeforeEvent,
     /// A link is marked as settled without its members.
     CopyMembers,
+    /// Owners of shared values are collected before the request's own rows are there.
+    ShareBeforeCollect,
+    /// Only settled rows of shared values count.
+    CountUnsettled,
+    /// Owners of shared values are collected once, whatever is found.
+    CollectTwice,
+    /// Rows of shared values are added before the unique values are claimed.
+    ClaimBeforeShare,
+    /// Whoever has no unique value adds rows whatever has changed since it collected.
+    ShareAsRead,
 }
 
 /// The plain [`Environment`]: four parts.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kith_domain::id::{
-    AccountSid, ClaimId, DefinitionId, DeleteId, LinkToken, ProfileId, ProfileKey, RequestId,
-    StoreId,
+    AccountSid, ClaimId, DefinitionId, DeleteId, LinkToken, OwnersStamp, ProfileId, ProfileKey,
+    RequestId, StoreId,
 };
 use kith_domain::identifier::{ClaimKey, IdType, IdentifierValue};
 use kith_domain::store::StoreRecord;
@@ -47,6 +47,52 @@ pub struct Claim {
     pub place: u16,
     /// The request that wrote this.
     pub by_request: RequestId,
+}
+
+/// One of the owners of a value that several may own (`identity-protocol.md` 11, table `shared_claim`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedClaim {
+    /// The owner, as it was when the row was added.
+    pub profile: ProfileId,
+    /// Whether the row was released: the profile has the value no more.
+    pub released: bool,
+    /// The id of the last adding or release.
+    pub id: ClaimId,
+    /// When the value was added to the profile, by the person's own clock (`trait-order.md` R2).
+    pub added_at: Micros,
+    /// The place of the value in its request: document order.
+    pub place: u16,
+    /// The request that wrote this.
+    pub by_request: RequestId,
+}
+
+/// One read of the owners of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnersRead {
+    /// Which value.
+    pub key: ClaimKey,
+    /// Which rows.
+    pub rows: OwnerRows,
+}
+
+/// Which of a value's owners a read wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerRows {
+    /// The row of this profile, without the stamp.
+    Of(ProfileId),
+    /// All of them, released ones included, with the stamp.
+    All,
+}
+
+/// The owners of a value. All fields empty: nobody ever had it.
+///
+/// The stamp is not newer than any row: a change that the rows do not show, or show in part, came after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// The stamp of the last change, where all rows were asked for.
+    pub stamp: Option<OwnersStamp>,
+    /// The rows that were asked for and are there, in no order.
+    pub rows: Vec<SharedClaim>,
 }
 
 /// A pointer of a merged (or merging) profile at its parent.
@@ -143,6 +189,43 @@ pub enum Conditional {
         /// This request.
         by_request: RequestId,
     },
+    /// ADD: an owner of a value that several may own. Condition: the row's id is `expected`, and the stamp is as read if
+    /// the caller says how.
+    Share {
+        /// Which value.
+        key: ClaimKey,
+        /// The owner.
+        profile: ProfileId,
+        /// The id of the row read; `None` if there was none.
+        expected: Option<ClaimId>,
+        /// The stamp read, where nothing may have changed since; its inner `None` if nobody ever had the value.
+        as_read: Option<Option<OwnersStamp>>,
+        /// The fresh id.
+        id: ClaimId,
+        /// The fresh stamp.
+        stamp: OwnersStamp,
+        /// When the value is added, by the person's clock.
+        added_at: Micros,
+        /// Place of the value in its request.
+        place: u16,
+        /// This request.
+        by_request: RequestId,
+    },
+    /// RELEASE of one owner of a value that several may own. Condition: the row's id is `expected`. The row stays, released.
+    Unshare {
+        /// Which value.
+        key: ClaimKey,
+        /// The owner.
+        profile: ProfileId,
+        /// The id read.
+        expected: ClaimId,
+        /// The fresh id.
+        id: ClaimId,
+        /// The fresh stamp.
+        stamp: OwnersStamp,
+        /// This request.
+        by_request: RequestId,
+    },
     /// POINT: make `child` point at an older root. Condition: not dead, and the pointer is as read.
     Point {
         /// The node that is written.
@@ -206,7 +289,7 @@ pub enum Outcome {
 /// The columns of a refused statement's condition, as they stood. An engine that cannot tell leaves a field empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// CLAIM, RELEASE: the claim's id.
+    /// CLAIM, RELEASE, ADD: the id of the claim or of the row.
     pub claim_id: Option<ClaimId>,
     /// LINK, VOID: the verdict.
     pub verdict: Option<Verdict>,
@@ -228,6 +311,15 @@ pub trait Identity: Send + Sync {
         &self,
         keys: &[ClaimKey],
     ) -> impl Future<Output = Result<Vec<Option<Claim>>, PortError>> + Send;
+
+    /// Reads owners of values that several may own. One answer a read, in order; a value nobody ever had is the default.
+    ///
+    /// # Errors
+    /// [`PortError`]; nothing was changed.
+    fn owners(
+        &self,
+        reads: &[OwnersRead],
+    ) -> impl Future<Output = Result<Vec<Owners>, PortError>> + Send;
 
     /// Reads nodes. One answer a read, in order; a node never written is the default.
     ///

@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::error::Trouble;
 use crate::ports::{Database, Listing, NodeRead, Order, Select, Verdicts};
 use crate::protocol::find::{End, Found, exists, find_all};
-use crate::protocol::limits::held;
+use crate::protocol::limits::{by_value, held};
 use crate::protocol::members::collect;
 
 /// What a profile id means now.
@@ -51,6 +51,18 @@ pub struct ProfilePage {
 const ROUNDS_MAX: usize = 10;
 
 impl<E: Environment> Profiles<E> {
+    /// Where a profile is.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    pub async fn locate(
+        &self,
+        store: &StoreRecord,
+        profile: ProfileId,
+    ) -> Result<Located<()>, Trouble> {
+        locate(self.env.database(), store.id, profile).await
+    }
+
     /// The newest write of every trait of a profile, removals included.
     ///
     /// # Errors
@@ -93,7 +105,11 @@ impl<E: Environment> Profiles<E> {
         let members = collect(database, store.id, profile, &[Select::Idents]).await?;
         let configured = |id_type: &IdType| store.settings.config(id_type).is_some();
         let mut by_type: BTreeMap<IdType, Vec<IdentifierValue>> = BTreeMap::new();
-        for one in held(database, store, &members, configured).await? {
+        let held = held(database, store, &members, configured).await?;
+        for one in by_value(held)
+            .into_iter()
+            .filter_map(|value| value.into_iter().next())
+        {
             by_type
                 .entry(one.row.id_type)
                 .or_default()

@@ -1,13 +1,15 @@
-//! Claims and nodes.
+//! Claims, owners and nodes.
 
 use futures_util::future::{join_all, try_join_all};
-use kith_domain::id::{ClaimId, DeleteId, LinkToken, ProfileId, ProfileKey, RequestId};
+use kith_domain::id::{
+    ClaimId, DeleteId, LinkToken, OwnersStamp, ProfileId, ProfileKey, RequestId,
+};
 use kith_domain::identifier::ClaimKey;
 use kith_domain::time::Micros;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
-    Claim, Conditional, Durability, Identity, Node, NodeRead, Outcome, Pointer, VerdictRow,
-    Verdicts,
+    Claim, Conditional, Durability, Identity, Node, NodeRead, Outcome, OwnerRows, Owners,
+    OwnersRead, Pointer, SharedClaim, VerdictRow, Verdicts,
 };
 use uuid::Uuid;
 
@@ -19,9 +21,16 @@ use crate::statements::Text;
 /// The columns of a node that its partition has once: parent, parent_token, dead.
 type SelfColumns = (Option<Uuid>, Option<Uuid>, Option<Uuid>);
 
+/// The columns of one owner of a value: released, claim_id, added_at, place, by_request.
+type OwnerColumns = (Option<bool>, Uuid, i64, i32, Uuid);
+
 impl Identity for Cql {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
         try_join_all(keys.iter().map(|key| self.claim(key))).await
+    }
+
+    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
+        try_join_all(reads.iter().map(|read| self.owners_of(read))).await
     }
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
@@ -52,6 +61,45 @@ impl Cql {
                 .map_err(|_| corrupt(&prepared.text, format!("claim {id}: place {place}")))?,
             by_request: RequestId::from_uuid(by_request),
         }))
+    }
+
+    async fn owners_of(&self, read: &OwnersRead) -> Result<Owners, PortError> {
+        let key = read.key.as_bytes().as_slice();
+        let mut owners = Owners::default();
+        match read.rows {
+            OwnerRows::Of(profile) => {
+                let prepared = &self.0.statements.owner_read;
+                let columns = self
+                    .one::<OwnerColumns>(prepared, (key, profile.as_uuid()))
+                    .await?;
+                if let Some(columns) = columns {
+                    let row = shared_claim(profile.as_uuid(), columns)
+                        .map_err(|Corrupt(detail)| corrupt(&prepared.text, detail))?;
+                    owners.rows.push(row);
+                }
+            }
+            OwnerRows::All => {
+                let prepared = &self.0.statements.owners_read;
+                let mut is_first = true;
+                self.pages(prepared, (key,), |page| {
+                    for row in
+                        page.rows::<(Uuid, Option<bool>, Uuid, i64, i32, Uuid, Option<Uuid>)>()?
+                    {
+                        let (profile, released, id, added_at, place, by_request, stamp) = row?;
+                        // Every row repeats the stamp, as its page found it: of the first, so that it is not newer than
+                        // any row.
+                        if std::mem::take(&mut is_first) {
+                            owners.stamp = stamp.map(OwnersStamp::from_uuid);
+                        }
+                        let columns = (released, id, added_at, place, by_request);
+                        owners.rows.push(shared_claim(profile, columns)?);
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+        Ok(owners)
     }
 
     async fn node(&self, read: &NodeRead) -> Result<Node, PortError> {
@@ -163,6 +211,55 @@ impl Cql {
                 );
                 self.attempt(&statements.release, values).await
             }
+            Conditional::Share {
+                key,
+                profile,
+                expected,
+                as_read,
+                id,
+                stamp,
+                added_at,
+                place,
+                by_request,
+            } => {
+                let values = (
+                    stamp.as_uuid(),
+                    id.as_uuid(),
+                    added_at.as_micros(),
+                    i32::from(*place),
+                    by_request.as_uuid(),
+                    key.as_bytes().as_slice(),
+                    profile.as_uuid(),
+                    expected.map(|e| e.as_uuid()),
+                );
+                let Some(read) = as_read else {
+                    return self.attempt(&statements.share, values).await;
+                };
+                let (stamp, id, added_at, place, by_request, key, profile, expected) = values;
+                let read = read.map(|e| e.as_uuid());
+                let values = (
+                    stamp, id, added_at, place, by_request, key, profile, expected, read,
+                );
+                self.attempt(&statements.share_as_read, values).await
+            }
+            Conditional::Unshare {
+                key,
+                profile,
+                expected,
+                id,
+                stamp,
+                by_request,
+            } => {
+                let values = (
+                    stamp.as_uuid(),
+                    id.as_uuid(),
+                    by_request.as_uuid(),
+                    key.as_bytes().as_slice(),
+                    profile.as_uuid(),
+                    expected.as_uuid(),
+                );
+                self.attempt(&statements.unshare, values).await
+            }
             Conditional::Point {
                 child,
                 expected,
@@ -221,6 +318,20 @@ impl Cql {
             }
         }
     }
+}
+
+fn shared_claim(
+    profile: Uuid,
+    (released, id, added_at, place, by_request): OwnerColumns,
+) -> Result<SharedClaim, Corrupt> {
+    Ok(SharedClaim {
+        profile: ProfileId::from_uuid(profile),
+        released: released.ok_or_else(|| Corrupt(format!("claim {id}: neither owned nor free")))?,
+        id: ClaimId::from_uuid(id),
+        added_at: Micros::from_micros(added_at),
+        place: u16::try_from(place).map_err(|_| Corrupt(format!("claim {id}: place {place}")))?,
+        by_request: RequestId::from_uuid(by_request),
+    })
 }
 
 /// The partition key of a profile.

@@ -105,9 +105,8 @@ pub(crate) const TABLES: &[Table] = &[
             regular("by_request", "uuid"),
         ],
     },
-    // Who owns a value of a type that is not unique: one row an owner. Nothing uses it yet; it is made now so that the
-    // statements come later without a change of shape. `stamp` is fresh in every statement that adds or releases a row
-    // (identity-protocol.md 11). The owner is in the key and rows stay for ever, so a release needs a mark of its own.
+    // Who owns a value that several may own: one row an owner. `stamp` is fresh in every statement that adds or releases a
+    // row (identity-protocol.md 11). The owner is in the key and rows stay for ever, so a release needs a mark of its own.
     Table {
         name: "shared_claim",
         family: Family::Conditional,

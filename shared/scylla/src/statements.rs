@@ -102,6 +102,23 @@ statements! {
     release: Conditional "release" "UPDATE" "claim"
         "UPDATE {keyspace}.claim SET profile = null, claim_id = ?, by_request = ? WHERE key = ? IF claim_id = ?";
 
+    owner_read: Read "read" "SELECT" "shared_claim"
+        "SELECT released, claim_id, added_at, place, by_request FROM {keyspace}.shared_claim \
+         WHERE key = ? AND profile = ?";
+    owners_read: Read "read_all" "SELECT" "shared_claim"
+        "SELECT profile, released, claim_id, added_at, place, by_request, stamp FROM {keyspace}.shared_claim \
+         WHERE key = ?";
+    share: Conditional "share" "UPDATE" "shared_claim"
+        "UPDATE {keyspace}.shared_claim SET stamp = ?, claim_id = ?, released = false, added_at = ?, place = ?, \
+         by_request = ? WHERE key = ? AND profile = ? IF claim_id = ?";
+    share_as_read: Conditional "share_as_read" "UPDATE" "shared_claim"
+        "UPDATE {keyspace}.shared_claim SET stamp = ?, claim_id = ?, released = false, added_at = ?, place = ?, \
+         by_request = ? WHERE key = ? AND profile = ? IF claim_id = ? AND stamp = ?";
+    /// As a release: what was added when, and where, stays.
+    unshare: Conditional "unshare" "UPDATE" "shared_claim"
+        "UPDATE {keyspace}.shared_claim SET stamp = ?, claim_id = ?, released = true, by_request = ? \
+         WHERE key = ? AND profile = ? IF claim_id = ?";
+
     /// The partition's own columns whatever its rows: a row that is absent hides them from every other form of SELECT.
     node_self: Read "read" "SELECT" "node"
         "SELECT DISTINCT parent, parent_token, dead FROM {keyspace}.node WHERE store = ? AND profile = ?";

@@ -135,3 +135,67 @@ test("errors carry the contract's code, message and status", async () => {
   const stranger = connect("wrong").memory.v1;
   await assert.rejects(stranger.profiles(STORE).create({ traits: {} }), { status: 401, code: 20003 });
 });
+
+test("a profile is patched, a null removes, and the traits are listed one by one", async () => {
+  const address = email();
+  const id = await create({ email: address, firstName: "Ada", lastName: "Byron" });
+  const patched = await memory.profiles(STORE, id).patch({
+    traits: { Contact: { lastName: "Lovelace", firstName: null } },
+  });
+  assert.equal(patched.message, "Trait modifications accepted for processing.");
+  await eventually("the patch", async () => {
+    const read = await memory.profiles(STORE, id).fetch();
+    const { lastName, firstName } = read.traits.Contact;
+    return lastName === "Lovelace" && firstName === undefined ? read : undefined;
+  });
+  const traits = await memory.traits(STORE, id).list();
+  assert.deepEqual(traits.map((one) => [one.name, one.value, one.traitGroup]).sort(), [
+    ["email", address, "Contact"],
+    ["lastName", "Lovelace", "Contact"],
+  ]);
+  for (const { timestamp } of traits) {
+    assert.ok(Math.abs(Date.now() - new Date(timestamp)) < 600_000, timestamp);
+  }
+});
+
+test("traits are paged with each", async () => {
+  const id = await create({ email: email(), phone: phone(), whatsapp: unique(), chatId: unique() });
+  const seen = await new Promise((resolve, reject) => {
+    const names = [];
+    memory.traits(STORE, id).each({
+      pageSize: 2,
+      callback: (one) => names.push(one.name),
+      done: (error) => (error ? reject(error) : resolve(names)),
+    });
+  });
+  assert.deepEqual(seen.sort(), ["chatId", "email", "phone", "whatsapp"]);
+});
+
+test("identifiers are added, fetched, changed and removed", async () => {
+  const [old, next] = [phone(), phone()];
+  const id = await create({ email: email() });
+  const added = await memory.identifiers(STORE, id).create({ idType: "phone", value: old });
+  assert.equal(added.message, "Identifier accepted for processing.");
+  const phones = memory.identifiers(STORE, id, "phone");
+  const fetched = await phones.fetch();
+  assert.deepEqual([fetched.idType, fetched.values], ["phone", [old]]);
+  const change = { idType: "phone", oldValue: old, newValue: next };
+  const changed = await phones.patch(change);
+  assert.equal(changed.message, "Identifier update accepted.");
+  assert.deepEqual((await phones.fetch()).values, [next]);
+  await assert.rejects(phones.patch(change), { status: 404, code: 20404 });
+  await assert.rejects(phones.patch({ ...change, oldValue: next, newValue: next }), {
+    status: 409,
+    code: 20409,
+  });
+  assert.equal(await phones.remove(), true);
+  await assert.rejects(phones.fetch(), { status: 404, code: 20404 });
+});
+
+test("a deleted profile is gone, and its address is a new person's", async () => {
+  const address = email();
+  const id = await create({ email: address });
+  assert.equal(await memory.profiles(STORE, id).remove(), true);
+  await assert.rejects(memory.profiles(STORE, id).fetch(), { status: 404, code: 20404 });
+  assert.notEqual(await create({ email: address }), id);
+});

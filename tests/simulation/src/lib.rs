@@ -6,6 +6,7 @@
 
 pub mod executor;
 pub mod history;
+pub mod nonunique;
 pub mod ports;
 pub mod run;
 pub mod solo;

@@ -14,7 +14,8 @@ use kith_profiles::environment::{Environment, Omission};
 use kith_profiles::error::{ClockUnsound, PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional, Control, Created, Durability,
-    Identity, Ids, Listing, NewRecord, Node, NodeRead, Order, Outcome, TraitLog,
+    Identity, Ids, Listing, NewRecord, Node, NodeRead, Order, Outcome, Owners, OwnersRead,
+    TraitLog,
 };
 use uuid::Uuid;
 
@@ -162,6 +163,11 @@ impl Identity for Port {
         answers!(call, "claims", Reply::Claim(claim) => claim)
     }
 
+    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
+        let call = self.call(reads.iter().map(|read| Statement::ReadOwners(*read)));
+        answers!(call, "owners", Reply::Owners(owners) => owners)
+    }
+
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
         let call = self.call(reads.iter().map(|read| Statement::ReadNode(*read)));
         answers!(call, "nodes", Reply::Node(node) => node)
@@ -176,6 +182,7 @@ impl Identity for Port {
                 Reply::Failed
                 | Reply::Done
                 | Reply::Claim(_)
+                | Reply::Owners(_)
                 | Reply::Node(_)
                 | Reply::Rows(_)
                 | Reply::Page(_)

@@ -207,7 +207,7 @@ impl Add for Cost {
 impl Cost {
     fn count(&mut self, statement: &Statement) {
         match statement {
-            Statement::ReadClaim(_) => self.claims += 1,
+            Statement::ReadClaim(_) | Statement::ReadOwners(_) => self.claims += 1,
             Statement::ReadNode(_) | Statement::ReadStatics(_) => self.nodes += 1,
             Statement::ReadCells(_) => self.cells += 1,
             Statement::Attempt(_) => self.conditional += 1,

@@ -11,7 +11,8 @@ use kith_domain::time::Micros;
 use kith_domain::traits::TraitCell;
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, CellWrite, Claim, Conditional, IdentRow, LinkRow, NewRecord,
-    Node, NodeRead, Order, Outcome, Pointer, Select, Standing, Verdict, VerdictRow, Verdicts,
+    Node, NodeRead, Order, Outcome, OwnerRows, Owners, OwnersRead, Pointer, Select, SharedClaim,
+    Standing, Verdict, VerdictRow, Verdicts,
 };
 
 /// One statement in flight.
@@ -19,6 +20,8 @@ use kith_profiles::ports::{
 pub enum Statement {
     /// A claim's read.
     ReadClaim(ClaimKey),
+    /// A read of a value's owners.
+    ReadOwners(OwnersRead),
     /// A node's read.
     ReadNode(NodeRead),
     /// The second half of a node's read whose verdict was absent: the pointer and the mark, a moment later.
@@ -59,6 +62,7 @@ impl Statement {
             | Self::Unlist(_)
             | Self::Publish(_) => true,
             Self::ReadClaim(_)
+            | Self::ReadOwners(_)
             | Self::ReadNode(_)
             | Self::ReadStatics(_)
             | Self::ReadCells(_)
@@ -75,6 +79,8 @@ impl Statement {
 pub enum Reply {
     /// To [`Statement::ReadClaim`].
     Claim(Option<Claim>),
+    /// To [`Statement::ReadOwners`].
+    Owners(Owners),
     /// To [`Statement::ReadNode`] and [`Statement::ReadStatics`].
     Node(Node),
     /// To [`Statement::Attempt`].
@@ -126,6 +132,7 @@ pub enum Broken {
 #[derive(Debug, Default)]
 pub struct World {
     claims: BTreeMap<ClaimKey, Claim>,
+    owners: BTreeMap<ClaimKey, Owners>,
     nodes: BTreeMap<ProfileKey, Node>,
     cells: BTreeMap<ProfileKey, CellRows>,
     /// What was written to each partition: what a removal leaves of its rows is made from it.
@@ -291,6 +298,7 @@ impl World {
     fn apply(&mut self, statement: &Statement) -> Option<Reply> {
         Some(match statement {
             Statement::ReadClaim(key) => Reply::Claim(self.claims.get(key).copied()),
+            Statement::ReadOwners(read) => Reply::Owners(self.read_owners(*read)),
             Statement::ReadNode(read) => return self.read_node(*read).map(Reply::Node),
             Statement::ReadStatics(at) => {
                 let mut node = self.nodes.get(at).cloned().unwrap_or_default();
@@ -333,6 +341,15 @@ impl World {
             }
             Statement::Sleep => Reply::Done,
         })
+    }
+
+    fn read_owners(&self, read: OwnersRead) -> Owners {
+        let mut owners = self.owners.get(&read.key).cloned().unwrap_or_default();
+        if let OwnerRows::Of(profile) = read.rows {
+            owners.stamp = None;
+            owners.rows.retain(|row| row.profile == profile);
+        }
+        owners
     }
 
     fn read_node(&self, read: NodeRead) -> Option<Node> {
@@ -395,6 +412,63 @@ impl World {
                     ..held
                 };
                 self.set_claim(*key, Some(*expected), claim)
+            }
+            Conditional::Share {
+                key,
+                profile,
+                expected,
+                as_read,
+                id,
+                stamp,
+                added_at,
+                place,
+                by_request,
+            } => {
+                let row = SharedClaim {
+                    profile: *profile,
+                    released: false,
+                    id: *id,
+                    added_at: *added_at,
+                    place: *place,
+                    by_request: *by_request,
+                };
+                let owners = self.owners.entry(*key).or_default();
+                let standing = owners.rows.iter().find(|old| old.profile == *profile);
+                let claim_id = standing.map(|old| old.id);
+                if claim_id != *expected || as_read.is_some_and(|read| read != owners.stamp) {
+                    return Outcome::Refused(Standing {
+                        claim_id,
+                        ..Standing::default()
+                    });
+                }
+                owners.rows.retain(|old| old.profile != *profile);
+                owners.rows.push(row);
+                owners.stamp = Some(*stamp);
+                Outcome::Applied
+            }
+            Conditional::Unshare {
+                key,
+                profile,
+                expected,
+                id,
+                stamp,
+                by_request,
+            } => {
+                let owners = self.owners.entry(*key).or_default();
+                let row = owners.rows.iter_mut().find(|row| row.profile == *profile);
+                match row {
+                    Some(row) if row.id == *expected => {
+                        row.released = true;
+                        row.id = *id;
+                        row.by_request = *by_request;
+                        owners.stamp = Some(*stamp);
+                        Outcome::Applied
+                    }
+                    other => Outcome::Refused(Standing {
+                        claim_id: other.map(|row| row.id),
+                        ..Standing::default()
+                    }),
+                }
             }
             Conditional::Point {
                 child,
@@ -686,6 +760,12 @@ impl World {
     #[must_use]
     pub fn claims(&self) -> &BTreeMap<ClaimKey, Claim> {
         &self.claims
+    }
+
+    /// The owners of every value that several may own.
+    #[must_use]
+    pub fn owners(&self) -> &BTreeMap<ClaimKey, Owners> {
+        &self.owners
     }
 
     /// Every partition of cells.

@@ -12,14 +12,14 @@ use kith_profiles::ports::{
 
 use super::{DatabaseFixture, at, claim_id, key, profile, token, uuid};
 
-fn claim_key() -> ClaimKey {
+pub(super) fn claim_key() -> ClaimKey {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(uuid().as_bytes());
     bytes[16..].copy_from_slice(uuid().as_bytes());
     ClaimKey::from_bytes(bytes)
 }
 
-fn claim(key: ClaimKey, profile: ProfileId) -> (Conditional, kith_domain::id::ClaimId) {
+pub(super) fn claim(key: ClaimKey, profile: ProfileId) -> (Conditional, kith_domain::id::ClaimId) {
     let id = claim_id();
     let statement = Conditional::Claim {
         key,
@@ -87,7 +87,7 @@ fn kill(profile: ProfileKey, expected: Option<LinkToken>) -> (Conditional, Delet
     )
 }
 
-async fn one(database: &impl Identity, statement: &Conditional) -> Outcome {
+pub(super) async fn one(database: &impl Identity, statement: &Conditional) -> Outcome {
     let outcomes = database
         .attempt(std::slice::from_ref(statement), Durability::Ordered)
         .await;
@@ -95,7 +95,7 @@ async fn one(database: &impl Identity, statement: &Conditional) -> Outcome {
 }
 
 /// Sends a statement that must be applied, again while its outcome is unknown.
-async fn applied(database: &impl Identity, statement: &Conditional) -> Result<()> {
+pub(super) async fn applied(database: &impl Identity, statement: &Conditional) -> Result<()> {
     for _ in 0..20 {
         match one(database, statement).await {
             Outcome::Applied => return Ok(()),
@@ -106,7 +106,7 @@ async fn applied(database: &impl Identity, statement: &Conditional) -> Result<()
     bail!("no answer to {statement:?}")
 }
 
-async fn refused(
+pub(super) async fn refused(
     database: &impl Identity,
     statement: &Conditional,
 ) -> Result<kith_profiles::ports::Standing> {

@@ -8,6 +8,7 @@ mod cells;
 mod identity;
 mod listing_control;
 mod log;
+mod owners;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -93,6 +94,14 @@ pub fn database_cases<F: DatabaseFixture>() -> Vec<Case<F>> {
         identity::answers_come_in_the_order_of_the_statements,
         identity::a_lost_answer_is_unknown_and_never_refused,
         identity::acknowledged_statements_survive_a_crash,
+        owners::a_value_takes_several_owners,
+        owners::owners_and_the_claim_of_one_value_do_not_mix,
+        owners::an_owner_is_added_once_and_sent_again_in_force,
+        owners::an_owner_is_released_exactly,
+        owners::an_owner_is_added_as_read_or_not_at_all,
+        owners::of_many_first_owners_as_read_one_is_added,
+        owners::many_owners_are_read_whole,
+        owners::acknowledged_owners_survive_a_crash,
         cells::a_partition_never_written_is_empty,
         cells::the_newest_trait_wins_in_any_order,
         cells::equal_times_keep_the_larger_bytes,

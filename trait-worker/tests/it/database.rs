@@ -14,7 +14,8 @@ use kith_domain::traits::TraitCell;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, CellWrite, Cells, Claim, Clock, Conditional, Control, Created,
-    Durability, Identity, Listing, Node, NodeRead, Order, Outcome, Select, Standing, Verdicts,
+    Durability, Identity, Listing, Node, NodeRead, Order, Outcome, Owners, OwnersRead, Select,
+    Standing, Verdicts,
 };
 use tracing::{Instrument as _, info_span};
 
@@ -351,6 +352,11 @@ impl Identity for Database {
             .iter()
             .map(|key| state.claims.get(key).copied())
             .collect())
+    }
+
+    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
+        self.take_call("read owners")?;
+        Ok(reads.iter().map(|_| Owners::default()).collect())
     }
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {

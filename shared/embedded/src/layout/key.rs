@@ -16,6 +16,8 @@ pub(crate) const PARTITIONS: &[u8] = b"partitions";
 /// A row that every keyspace may have; shorter than every other key, so no scan meets it.
 pub(crate) const ANCHOR: &[u8] = &[0xff];
 
+const OWNERS_ROW: u8 = 0;
+const OWNER_ROW: u8 = 1;
 const NODE_ROW: u8 = 0;
 const VERDICT_ROW: u8 = 1;
 const STORE_ROW: u8 = 0;
@@ -44,6 +46,35 @@ pub(crate) enum CellKind {
 /// The key of a claim.
 pub(crate) fn claim(key: &ClaimKey) -> Vec<u8> {
     key.as_bytes().to_vec()
+}
+
+/// The stamp of a value's owners. Longer than the key of a claim to the same value, so that both can be there.
+pub(crate) fn owners_stamp(key: &ClaimKey) -> Vec<u8> {
+    let mut bytes = claim(key);
+    bytes.push(OWNERS_ROW);
+    bytes
+}
+
+/// The prefix of a value's owners.
+pub(crate) fn owners(key: &ClaimKey) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(49);
+    bytes.extend_from_slice(key.as_bytes());
+    bytes.push(OWNER_ROW);
+    bytes
+}
+
+/// One owner of a value.
+pub(crate) fn owner(key: &ClaimKey, profile: ProfileId) -> Vec<u8> {
+    let mut bytes = owners(key);
+    bytes.extend_from_slice(profile.as_uuid().as_bytes());
+    bytes
+}
+
+/// The profile of an owner's key.
+pub(crate) fn owner_of(key: &[u8]) -> Result<ProfileId, CorruptRow> {
+    let mut rest = Reader::after(key, 33)?;
+    let profile = ProfileId::from_uuid(rest.uuid()?);
+    rest.end(profile)
 }
 
 /// The prefix of everything in a profile's partition.

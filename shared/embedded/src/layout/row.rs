@@ -1,6 +1,6 @@
 //! Values: what stands in a row, as bytes and back.
 
-use kith_domain::id::{ClaimId, DeleteId, LinkToken, ProfileId, RequestId};
+use kith_domain::id::{ClaimId, DeleteId, LinkToken, OwnersStamp, ProfileId, RequestId};
 use kith_domain::time::Micros;
 use kith_profiles::ports::{Claim, Pointer, Verdict};
 
@@ -54,6 +54,61 @@ impl Row for Claim {
             by_request: RequestId::from_uuid(rest.uuid()?),
         };
         rest.end(claim)
+    }
+}
+
+/// One owner of a value; whose it is says the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnerCell {
+    /// Whether it was released.
+    pub(crate) released: bool,
+    /// The id of the last adding or release.
+    pub(crate) id: ClaimId,
+    /// When it was added.
+    pub(crate) added_at: Micros,
+    /// The place of the value in its request.
+    pub(crate) place: u16,
+    /// The request that wrote this.
+    pub(crate) by_request: RequestId,
+}
+
+impl Row for OwnerCell {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(43);
+        bytes.push(u8::from(self.released));
+        bytes.extend_from_slice(self.id.as_uuid().as_bytes());
+        put_time(&mut bytes, self.added_at);
+        bytes.extend_from_slice(&self.place.to_be_bytes());
+        bytes.extend_from_slice(self.by_request.as_uuid().as_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, CorruptRow> {
+        let mut rest = Reader::new(bytes);
+        let cell = Self {
+            released: match rest.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(CorruptRow),
+            },
+            id: ClaimId::from_uuid(rest.uuid()?),
+            added_at: rest.time()?,
+            place: rest.u16()?,
+            by_request: RequestId::from_uuid(rest.uuid()?),
+        };
+        rest.end(cell)
+    }
+}
+
+impl Row for OwnersStamp {
+    fn encode(&self) -> Vec<u8> {
+        self.as_uuid().as_bytes().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, CorruptRow> {
+        let mut rest = Reader::new(bytes);
+        let stamp = Self::from_uuid(rest.uuid()?);
+        rest.end(stamp)
     }
 }
 

@@ -93,9 +93,10 @@ pub(crate) async fn send<E: Environment>(
 /// What a refusal means: lost to myself is success.
 fn judge(statement: &Conditional, standing: Standing) -> Answer {
     let mine = match statement {
-        Conditional::Claim { id, .. } | Conditional::Release { id, .. } => {
-            standing.claim_id == Some(*id)
-        }
+        Conditional::Claim { id, .. }
+        | Conditional::Release { id, .. }
+        | Conditional::Share { id, .. }
+        | Conditional::Unshare { id, .. } => standing.claim_id == Some(*id),
         Conditional::Point { token, .. } => standing.parent_token == Some(*token),
         // Whoever wrote it: the row that is there is the verdict.
         Conditional::Link { .. } => standing.verdict == Some(Verdict::Linked),

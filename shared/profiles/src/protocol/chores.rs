@@ -28,6 +28,41 @@ pub(crate) struct Chores {
     pub(super) hints: Vec<ProfileId>,
 }
 
+impl Chores {
+    /// Nothing yet.
+    pub(super) const fn of(root: ProfileId) -> Self {
+        Self {
+            root,
+            idents: Vec::new(),
+            links: Vec::new(),
+            listing: BTreeSet::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is owed.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.idents.is_empty() && self.links.is_empty() && self.hints.is_empty()
+    }
+
+    /// Takes over what a find has passed that is not settled.
+    pub(super) fn meet(&mut self, found: &Found) {
+        for passed in found.passed.iter().filter(|passed| !passed.settled) {
+            if !self.links.contains(passed) {
+                self.links.push(*passed);
+            }
+        }
+    }
+
+    /// Takes over what else is owed.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.idents.extend(more.idents);
+        self.links.extend(more.links);
+        self.listing.extend(more.listing);
+        self.hints.extend(more.hints);
+    }
+}
+
 /// Does what is owed.
 ///
 /// # Errors

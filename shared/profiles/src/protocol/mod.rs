@@ -9,5 +9,6 @@ pub(crate) mod limits;
 pub(crate) mod members;
 pub(crate) mod resolve;
 pub(crate) mod settle;
+mod share;
 pub(crate) mod stamp;
 pub(crate) mod survey;

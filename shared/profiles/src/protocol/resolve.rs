@@ -4,7 +4,7 @@
 //! (step 7), and [`Chores`] are what the request still owes before it answers (step 8): limits, marks and copies. They are
 //! apart so that the caller can do its own writes beside them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +16,8 @@ use kith_domain::time::Micros;
 use super::attempt::{self, Answer};
 use super::chores::{Chores, write};
 use super::find::{End, Found, Passed, Root, exists, find_all};
-use super::survey::{Survey, Wanted, evidence, is_taken, read_claims};
+use super::share::{self, Shared};
+use super::survey::{self, Survey, Wanted, is_taken, read_claims};
 use super::{settle, stamp};
 use crate::environment::{Deadline, Environment, Omission};
 use crate::error::{PortError, Trouble};
@@ -141,26 +142,62 @@ pub(crate) async fn resolve_at<E: Environment>(
 }
 
 /// What a resolve keeps over "go to 1".
-struct State {
+pub(super) struct State {
     /// The id of the profile this request makes, if it makes one.
-    own: ProfileId,
-    seen: Micros,
+    pub(super) own: ProfileId,
+    pub(super) seen: Micros,
     /// Whether the profile that was named was found canonical. From then on this request may merge it away itself.
     located: bool,
     merged: bool,
-    created: bool,
+    pub(super) created: bool,
+}
+
+/// Where steps 1 to 7 ended.
+pub(super) struct Joined {
+    /// The live root that has, or may be given, everything.
+    pub(super) target: ProfileId,
+    /// Whether nobody had been there.
+    pub(super) is_new: bool,
+    /// What is owed so far.
+    pub(super) chores: Chores,
 }
 
 impl State {
-    /// Steps 1 to 7 once. `None`: something moved meanwhile, go to 1.
+    /// The whole of it once. `None`: something moved meanwhile, go to 1.
     async fn attempt<E: Environment>(
         &mut self,
         env: &E,
         question: &Question,
     ) -> Result<Option<Answered>, Trouble> {
+        // 11. Without a unique value the shared ones decide, and are collected first.
+        let mut wanted = survey::wanted(question);
+        let is_shared = question.at.is_none() && wanted.iter().all(|one| !one.unique);
+        let first = if is_shared {
+            Some(share::collect(env, question, &wanted, None).await?)
+        } else {
+            None
+        };
+
         // 1. The claims of all identifiers. 2. The root of every owner, with its rows of these identifiers.
-        let wanted = read_claims(env, question).await?;
-        let found = self.find_owners(env, question, &wanted).await?;
+        read_claims(env, &mut wanted).await?;
+        let mut found = self.find_owners(env, question, &wanted).await?;
+        if let Some(first) = &first {
+            let is_claimed = found.values().any(|found| found.root().is_some());
+            let mut named = first.candidates(&question.store.settings, is_claimed);
+            if self.created {
+                // What this request has made is its own, and nobody else knows of it yet.
+                named.insert(self.own);
+            }
+            let starts = named.iter().map(|profile| (*profile, Vec::new())).collect();
+            let named = self.find(env, question, starts).await?;
+            let is_gone = |found: &Found| found.start != self.own && found.end == End::Dead;
+            if named.iter().any(is_gone) {
+                return Ok(None);
+            }
+            for one in named {
+                found.entry(one.start).or_insert(one);
+            }
+        }
         let survey = Survey::new(wanted, found);
         if let Some(at) = question.at {
             let named = survey.found.get(&at);
@@ -180,10 +217,45 @@ impl State {
                 return Ok(Some(Answered::AlreadyHere));
             }
         }
+        let evidence = || survey.evidence(question);
+        if env.omits(Omission::ClaimBeforeShare) && first.is_none() {
+            let target = survey.target(env).map_or(self.own, |root| root.id);
+            let mut early = Joined {
+                target,
+                is_new: survey.roots.is_empty(),
+                chores: Chores::of(target),
+            };
+            share::add(self, env, question, &survey.wanted, None, &mut early).await?;
+        }
+        let Some(mut joined) = self.join(env, question, &survey, evidence).await? else {
+            return Ok(None);
+        };
+        let shared = share::share(
+            self,
+            env,
+            question,
+            &survey.wanted,
+            first.as_ref(),
+            &mut joined,
+        );
+        match shared.await? {
+            Shared::Done => Ok(Some(self.resolved(joined))),
+            Shared::AlreadyHere => Ok(Some(Answered::AlreadyHere)),
+            Shared::Moved => Ok(None),
+        }
+    }
 
+    /// Steps 3 to 7: claims what is free, and joins whoever was found. `None`: go to 1.
+    pub(super) async fn join<E: Environment>(
+        &mut self,
+        env: &E,
+        question: &Question,
+        survey: &Survey<'_>,
+        evidence: impl Fn() -> Bytes,
+    ) -> Result<Option<Joined>, Trouble> {
         // 3. The live roots, and the target among them.
         if survey.roots.len() > 1 && !survey.undecided.is_empty() {
-            let evidence = evidence(question, &survey.wanted);
+            let evidence = evidence();
             for (child, pointer) in &survey.undecided {
                 settle::settle(
                     env,
@@ -211,17 +283,19 @@ impl State {
         };
 
         let mut chores = Chores {
-            root: target.id,
             idents: survey.unsettled(env),
             links: survey.open_links(env),
-            listing: BTreeSet::new(),
             hints: survey.far_starts(),
+            ..Chores::of(target.id)
         };
         // 4. Known: nothing to claim, nothing to merge, nothing left unsettled.
         let is_known = survey.roots.len() == 1 && survey.free().next().is_none();
         if is_known && chores.idents.is_empty() && chores.links.is_empty() {
-            let chores = (!chores.hints.is_empty()).then_some(chores);
-            return Ok(Some(self.resolved(target.id, chores)));
+            return Ok(Some(Joined {
+                target: target.id,
+                is_new: false,
+                chores,
+            }));
         }
         chores
             .listing
@@ -229,7 +303,7 @@ impl State {
 
         // 5, and the first half of 6.
         let Some(joining) = self
-            .claim_and_point(env, question, &survey, target, &mut chores)
+            .claim_and_point(env, question, survey, target, &mut chores)
             .await?
         else {
             return Ok(None);
@@ -245,9 +319,8 @@ impl State {
             }
         } else {
             // 6. Link what points at the target, with the target's own pointer as it was read.
-            let evidence = evidence(question, &survey.wanted);
             if !self
-                .link(env, question, target, &joining, &survey.found, evidence)
+                .link(env, question, target, &joining, &survey.found, evidence())
                 .await?
             {
                 return Ok(None);
@@ -264,7 +337,11 @@ impl State {
         }
         // Whoever made the root may have died before it was listed, and none of its identifiers need be among these.
         chores.listing.insert(chores.root);
-        Ok(Some(self.resolved(chores.root, Some(chores))))
+        Ok(Some(Joined {
+            target: chores.root,
+            is_new: survey.roots.is_empty(),
+            chores,
+        }))
     }
 
     /// Claims what is free for the target and points every other root at it, in one round, with the identifier rows beside
@@ -345,20 +422,16 @@ impl State {
         chores: &mut Chores,
     ) -> Result<Option<ProfileId>, Trouble> {
         let starts = vec![(target.id, Vec::new())];
-        let found = find_all(env.database(), question.store.id, starts).await?;
+        let found = self.find(env, question, starts).await?;
         let Some(found) = found.first() else {
             return Ok(None);
         };
-        self.seen = self.seen.max(found.clock);
-        for passed in found.passed.iter().filter(|passed| !passed.settled) {
-            if !chores.links.contains(passed) {
-                chores.links.push(*passed);
-            }
-        }
+        chores.meet(found);
         Ok(found.root().map(|root| root.id))
     }
 
-    fn resolved(&self, target: ProfileId, chores: Option<Chores>) -> Answered {
+    fn resolved(&self, joined: Joined) -> Answered {
+        let Joined { target, chores, .. } = joined;
         let resolution = if self.merged {
             Resolution::Merged
         } else if self.created && target == self.own {
@@ -370,8 +443,22 @@ impl State {
             target,
             resolution,
             seen: self.seen,
-            chores,
+            chores: (!chores.is_empty()).then_some(chores),
         })
+    }
+
+    /// FIND of several profiles, whose clocks the stamp has to beat.
+    pub(super) async fn find<E: Environment>(
+        &mut self,
+        env: &E,
+        question: &Question,
+        starts: Vec<(ProfileId, Vec<Select>)>,
+    ) -> Result<Vec<Found>, Trouble> {
+        let found = find_all(env.database(), question.store.id, starts).await?;
+        for one in &found {
+            self.seen = self.seen.max(one.clock);
+        }
+        Ok(found)
     }
 
     async fn find_owners<E: Environment>(
@@ -398,14 +485,9 @@ impl State {
                 ));
             }
         }
-        if owners.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let starts = owners.into_iter().collect();
-        let found = find_all(env.database(), question.store.id, starts).await?;
-        for one in &found {
-            self.seen = self.seen.max(one.clock);
-        }
+        let found = self
+            .find(env, question, owners.into_iter().collect())
+            .await?;
         Ok(found
             .into_iter()
             .map(|found| (found.start, found))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kith_domain::id::{ClaimId, ProfileId, RequestId};
-use kith_domain::identifier::{ClaimKey, Identifier};
+use kith_domain::identifier::{ClaimKey, IdType, Identifier};
 use kith_domain::time::Micros;
 
 use super::find::{End, Found, Passed, Root};
@@ -18,6 +18,9 @@ pub(super) struct Wanted<'a> {
     pub(super) identifier: &'a Identifier,
     pub(super) key: ClaimKey,
     pub(super) place: u16,
+    /// Whether it is claimed for one profile. Else several may own it, and a claim is one that was made under other settings:
+    /// it still counts.
+    pub(super) unique: bool,
     pub(super) claim: Option<Claim>,
 }
 
@@ -65,6 +68,15 @@ impl<'a> Survey<'a> {
         }
     }
 
+    /// Why these are joined.
+    pub(super) fn evidence(&self, question: &Question) -> Bytes {
+        let claims = self.wanted.iter();
+        evidence(
+            question,
+            claims.map(|one| (&one.identifier.id_type, one.claim.map(|claim| claim.id))),
+        )
+    }
+
     /// The oldest root, which survives.
     pub(super) fn target<E: Environment>(&self, env: &E) -> Option<Root> {
         if env.omits(Omission::EarliestSurvives) {
@@ -81,7 +93,8 @@ impl<'a> Survey<'a> {
     }
 
     pub(super) fn free(&self) -> impl Iterator<Item = &Wanted<'a>> {
-        self.wanted.iter().filter(|one| self.owner(one).is_none())
+        let unique = self.wanted.iter().filter(|one| one.unique);
+        unique.filter(|one| self.owner(one).is_none())
     }
 
     /// Rows of known identifiers that are missing or not settled, each at the profile whose claim it is.
@@ -138,32 +151,36 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// Step 1.
-pub(super) async fn read_claims<'a, E: Environment>(
-    env: &E,
-    question: &'a Question,
-) -> Result<Vec<Wanted<'a>>, Trouble> {
-    let secret = &question.store.claim_secret;
-    let identifiers = &question.identifiers;
-    let keys: Vec<ClaimKey> = identifiers
-        .iter()
-        .map(|one| secret.claim_key(one))
-        .collect();
-    let claims = if keys.is_empty() {
-        Vec::new()
-    } else {
-        env.database().claims(&keys).await?
-    };
-    let wanted = identifiers.iter().zip(keys).zip(claims).enumerate();
-    Ok(wanted
-        .map(|(place, ((identifier, key), claim))| Wanted {
+/// The identifiers of a question, with their keys and places.
+pub(super) fn wanted(question: &Question) -> Vec<Wanted<'_>> {
+    let store = &question.store;
+    let identifiers = question.identifiers.iter().enumerate();
+    identifiers
+        .map(|(place, identifier)| Wanted {
             identifier,
-            key,
+            key: store.claim_secret.claim_key(identifier),
             // A batch may name more than there are places: what comes after is of one age, and told apart by value.
             place: u16::try_from(place).unwrap_or(u16::MAX),
-            claim,
+            unique: store.settings.is_unique(&identifier.id_type),
+            claim: None,
         })
-        .collect())
+        .collect()
+}
+
+/// Step 1.
+pub(super) async fn read_claims<E: Environment>(
+    env: &E,
+    wanted: &mut [Wanted<'_>],
+) -> Result<(), Trouble> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<ClaimKey> = wanted.iter().map(|one| one.key).collect();
+    let claims = env.database().claims(&keys).await?;
+    for (one, claim) in wanted.iter_mut().zip(claims) {
+        one.claim = claim;
+    }
+    Ok(())
 }
 
 /// Whether an identifier is on the set of this root, and another request put it there.
@@ -177,15 +194,12 @@ pub(super) fn is_taken(survey: &Survey<'_>, root: Root, request: RequestId) -> b
 
 /// Why two profiles are joined: who asked, under which settings, and by which identifiers, named by their claims as they
 /// were read. No identifier values; an un-merge finds them in the identifier rows of these claims.
-pub(super) fn evidence(question: &Question, wanted: &[Wanted<'_>]) -> Bytes {
-    let identifiers: Vec<_> = wanted
-        .iter()
-        .map(|one| {
-            serde_json::json!({
-                "type": one.identifier.id_type,
-                "claim": one.claim.map(|claim| claim.id),
-            })
-        })
+pub(super) fn evidence<'a>(
+    question: &Question,
+    claims: impl Iterator<Item = (&'a IdType, Option<ClaimId>)>,
+) -> Bytes {
+    let identifiers: Vec<_> = claims
+        .map(|(id_type, claim)| serde_json::json!({ "type": id_type, "claim": claim }))
         .collect();
     let evidence = serde_json::json!({
         "version": 1,
@@ -198,5 +212,5 @@ pub(super) fn evidence(question: &Question, wanted: &[Wanted<'_>]) -> Bytes {
 
 /// The evidence of a request that settles what somebody else began.
 pub(crate) fn evidence_of(question: &Question) -> Bytes {
-    evidence(question, &[])
+    evidence(question, std::iter::empty())
 }

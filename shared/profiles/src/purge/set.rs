@@ -8,7 +8,7 @@
 //! - A member's identifier rows are all that leads to its claims: so **its claims are released, each answered, before its
 //!   cells go**. A release whose outcome is unknown ends this try.
 
-use kith_domain::id::{ClaimId, ProfileId, ProfileKey, RequestId, StoreId};
+use kith_domain::id::{ProfileId, ProfileKey, RequestId, StoreId};
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 
@@ -100,12 +100,7 @@ impl<D: Database, I: Ids> Step<'_, D, I> {
         let releases: Vec<Conditional> = held(self.database, store, &members, |_| true)
             .await?
             .into_iter()
-            .map(|held| Conditional::Release {
-                key: held.key,
-                expected: held.claim.id,
-                id: ClaimId::from_uuid(self.ids.random()),
-                by_request: self.request,
-            })
+            .map(|held| held.release(self.ids, self.request))
             .collect();
         if releases.is_empty() {
             return Ok(());

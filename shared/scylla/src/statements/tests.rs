@@ -83,13 +83,25 @@ fn labels_are_unique() {
 }
 
 #[test]
-fn the_protocol_has_six_conditional_statements() {
+fn the_protocol_has_nine_conditional_statements() {
+    let tables = ["claim", "shared_claim", "node"];
     let identity = ALL
         .iter()
-        .filter(|t| t.kind == Use::Conditional && ["claim", "node"].contains(&t.table));
+        .filter(|t| t.kind == Use::Conditional && tables.contains(&t.table));
     let mut words: Vec<_> = identity.map(|t| t.word).collect();
     words.sort_unstable();
-    assert_eq!(words, ["claim", "kill", "link", "point", "release", "void"]);
+    let expected = [
+        "claim",
+        "kill",
+        "link",
+        "point",
+        "release",
+        "share",
+        "share_as_read",
+        "unshare",
+        "void",
+    ];
+    assert_eq!(words, expected);
 }
 
 #[test]

@@ -82,6 +82,16 @@ proptest! {
     }
 
     #[test]
+    fn owners_read_as_they_were_made_beside_their_claim(key: [u8; 32], profile in any_uuid()) {
+        let (claim_key, profile) = (ClaimKey::from_bytes(key), ProfileId::from_uuid(profile));
+        let row = owner(&claim_key, profile);
+        prop_assert!(row.starts_with(&owners(&claim_key)));
+        prop_assert_eq!(owner_of(&row), Ok(profile));
+        prop_assert!(!owners_stamp(&claim_key).starts_with(&owners(&claim_key)));
+        prop_assert_ne!(owners_stamp(&claim_key), claim(&claim_key));
+    }
+
+    #[test]
     fn a_listing_sorts_like_its_profiles(store in any_uuid(), a in any_uuid(), b in any_uuid()) {
         let store = StoreId::from_uuid(store);
         let at = |id| ProfileKey { store, profile: ProfileId::from_uuid(id) };

@@ -36,6 +36,13 @@ proptest! {
     }
 
     #[test]
+    fn owners(released: bool, id in uuid(), added_at in time(), place: u16, by in uuid()) {
+        let (id, by_request) = (ClaimId::from_uuid(id), RequestId::from_uuid(by));
+        round_trip(&OwnerCell { released, id, added_at, place, by_request })?;
+        round_trip(&OwnersStamp::from_uuid(by))?;
+    }
+
+    #[test]
     fn nodes(pointer in option::of((uuid(), uuid())), dead in option::of(uuid())) {
         round_trip(&NodeRow {
             pointer: pointer.map(|(parent, token)| Pointer {
@@ -75,6 +82,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+        ignore(OwnerCell::decode(&bytes));
         ignore(Claim::decode(&bytes));
         ignore(NodeRow::decode(&bytes));
         ignore(VerdictCell::decode(&bytes));

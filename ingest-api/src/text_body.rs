@@ -1,9 +1,15 @@
-//! The body of Lookup: `{"idType": ..., "value": ...}`, and nothing else (`memory-api.md` 6.7).
+//! Bodies of a few members, all of them texts and all required: `{"idType": ..., "value": ...}` and its like
+//! (`memory-api.md` 6.7, 6.10).
 
 use std::fmt;
 
 use kith_domain::body::{BodyError, FieldError};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+
+/// The member that names an identifier type.
+pub(crate) const ID_TYPE: &str = "idType";
 
 /// Characters of a type's name at most; there are at least two.
 const TYPE_CHARS: std::ops::RangeInclusive<usize> = 2..=30;
@@ -12,35 +18,32 @@ const SHOWN_CHARS_MAX: usize = 64;
 /// Faults that are told at most.
 const ERRORS_MAX: usize = 20;
 
-/// What is looked up, as sent. Personal data, so there is no `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct LookupBody {
-    /// The name of an identifier type.
-    pub(crate) id_type: String,
-    /// A value of it.
-    pub(crate) value: String,
-}
-
-impl LookupBody {
-    /// Reads a body.
-    ///
-    /// # Errors
-    /// [`BodyError`]: malformed; no object; a member missing, given twice, unknown, or no text.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, BodyError> {
-        let found: Found = serde_json::from_slice(bytes).map_err(|e| BodyError::from(&e))?;
-        let mut errors = found.errors;
-        let id_type = wanted(found.id_type, "idType", &mut errors);
-        let value = wanted(found.value, "value", &mut errors);
-        if id_type
-            .as_ref()
-            .is_some_and(|text| !TYPE_CHARS.contains(&text.chars().count()))
-        {
-            errors.push(fault("idType", "must be 2 to 30 characters"));
+/// The texts of these members, in the order of their names. Personal data, so nothing here has a `Debug`.
+///
+/// # Errors
+/// [`BodyError`]: malformed; no object; a member missing, given twice, unknown, or no text; a type whose name is too short
+/// or too long.
+pub(crate) fn parse<const N: usize>(
+    names: [&'static str; N],
+    bytes: &[u8],
+) -> Result<[String; N], BodyError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let found = Wanted(&names).deserialize(&mut json);
+    let found = found.and_then(|found| json.end().map(|()| found));
+    let mut found = found.map_err(|e| BodyError::from(&e))?;
+    let mut texts = names.map(|_| String::new());
+    for (at, name) in names.into_iter().enumerate() {
+        let member = found.members.get_mut(at).and_then(Option::take);
+        let text = wanted(member, name, &mut found.errors).unwrap_or_default();
+        if name == ID_TYPE && !text.is_empty() && !TYPE_CHARS.contains(&text.chars().count()) {
+            found.errors.push(fault(name, "must be 2 to 30 characters"));
         }
-        match (id_type, value) {
-            (Some(id_type), Some(value)) if errors.is_empty() => Ok(Self { id_type, value }),
-            _ => Err(BodyError::Invalid(errors)),
-        }
+        texts[at] = text;
+    }
+    if found.errors.is_empty() {
+        Ok(texts)
+    } else {
+        Err(BodyError::Invalid(found.errors))
     }
 }
 
@@ -92,11 +95,11 @@ macro_rules! others {
     };
 }
 
-/// The members that count, and the faults of the others. What is too much is skipped and not kept.
+/// The members that count, in the order of their names, and the faults of the others. What is too much is skipped and not
+/// kept.
 #[derive(Default)]
 struct Found {
-    id_type: Option<Member>,
-    value: Option<Member>,
+    members: Vec<Option<Member>>,
     errors: Vec<FieldError>,
 }
 
@@ -116,46 +119,45 @@ impl Found {
     }
 }
 
-impl<'de> Deserialize<'de> for Found {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Body;
+/// The names of the members that count.
+struct Wanted<'a>(&'a [&'static str]);
 
-        impl<'de> Visitor<'de> for Body {
-            type Value = Found;
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Found;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a body")
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
-            others!(Found::no_object());
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Found;
 
-            fn visit_str<E>(self, _: &str) -> Result<Found, E> {
-                Ok(Found::no_object())
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a body")
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Found, A::Error> {
-                let mut found = Found::default();
-                while let Some(name) = members.next_key::<std::borrow::Cow<'de, str>>()? {
-                    let slot = match name.as_ref() {
-                        "idType" => &mut found.id_type,
-                        "value" => &mut found.value,
-                        other => {
-                            found.refuse(other, "is not known");
-                            members.next_value::<IgnoredAny>()?;
-                            continue;
-                        }
-                    };
-                    let is_second = slot.is_some();
-                    *slot = Some(members.next_value()?);
-                    if is_second {
-                        found.refuse(&name, "is given twice");
-                    }
-                }
-                Ok(found)
+    others!(Found::no_object());
+
+    fn visit_str<E>(self, _: &str) -> Result<Found, E> {
+        Ok(Found::no_object())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Found, A::Error> {
+        let mut found = Found::default();
+        found.members.resize_with(self.0.len(), || None);
+        while let Some(name) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+            let Some(at) = self.0.iter().position(|wanted| *wanted == name) else {
+                found.refuse(&name, "is not known");
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let before = found.members[at].replace(members.next_value()?);
+            if before.is_some() {
+                found.refuse(&name, "is given twice");
             }
         }
-
-        deserializer.deserialize_any(Body)
+        Ok(found)
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
     use super::*;
 
     fn faults(json: &str) -> String {
-        match LookupBody::parse(json.as_bytes()) {
+        match parse(["idType", "value"], json.as_bytes()) {
             Ok(_) => "none".to_owned(),
             Err(BodyError::Malformed { .. }) => "malformed".to_owned(),
             Err(BodyError::Invalid(errors)) => {
@@ -215,8 +217,8 @@ mod tests {
             r#"{"idType":"email","value":"a"}"#,
             r#" {"value":"a", "idType":"email"} "#,
         ] {
-            let body = LookupBody::parse(json.as_bytes()).ok().unwrap();
-            assert_eq!((body.id_type.as_str(), body.value.as_str()), ("email", "a"));
+            let texts = parse(["idType", "value"], json.as_bytes()).ok().unwrap();
+            assert_eq!(texts, ["email", "a"]);
         }
     }
 
