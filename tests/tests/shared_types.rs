@@ -369,6 +369,31 @@ async fn values_stay_when_their_type_changes<D: Database, L: TraitLog + 'static>
     Ok(())
 }
 
+/// Items that share only such a value stay apart, and the later one finds what the earlier one made.
+async fn a_batch_is_as_its_items_one_after_another<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(homes(|_| {}));
+    let mut items = [Some("a1"), Some("a2"), None].map(|name| person(name, Some("h"), None));
+    for (item, tier) in items.iter_mut().zip(["first", "second", "third"]) {
+        item["Loyalty"] = json!({ "tier": tier });
+    }
+    s.bulk(&items).await?;
+    s.apply().await?;
+    let [p1, p2] = s.listed().await?[..] else {
+        anyhow::bail!("not two profiles");
+    };
+    ensure!(s.values(p1, "email").await? == [email("a1")]);
+    ensure!(s.values(p2, "email").await? == [email("a2")]);
+    ensure!(s.owners("household", "h").await? == [p1, p2]);
+    ensure!(
+        s.traits(p1).await?["Loyalty"]["tier"] == "third",
+        "the earliest who has it"
+    );
+    ensure!(s.traits(p2).await?["Loyalty"]["tier"] == "second");
+    Ok(())
+}
+
 async fn all<D: Database, L: TraitLog + 'static>(make: Make<'_, D, L>) -> Result<()> {
     examples!(
         make,
@@ -382,6 +407,7 @@ async fn all<D: Database, L: TraitLog + 'static>(make: Make<'_, D, L>) -> Result
             values_are_added_changed_and_removed,
             a_deletion_frees_and_a_purge_releases,
             values_stay_when_their_type_changes,
+            a_batch_is_as_its_items_one_after_another,
         ]
     )
 }

@@ -42,6 +42,29 @@ pub(crate) async fn drift(session: &Session, config: &CqlConfig) -> Result<Vec<D
     Ok(compare(&found, config.dialect))
 }
 
+/// Which product answers: only `ScyllaDB` describes its tables in `scylla_tables`.
+///
+/// # Errors
+/// [`CheckError`].
+pub(crate) async fn product(session: &Session, config: &CqlConfig) -> Result<Dialect, CheckError> {
+    let own: Result<Vec<(String,)>, BoxedError> = rows(
+        session,
+        "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system_schema' \
+         AND table_name = 'scylla_tables'",
+        (),
+    )
+    .await;
+    let own = own.map_err(|source| CheckError {
+        keyspace: config.keyspace.to_string(),
+        source,
+    })?;
+    Ok(if own.is_empty() {
+        Dialect::Cassandra
+    } else {
+        Dialect::Scylla
+    })
+}
+
 /// What version is recorded in the keyspace, if the tables are there at all.
 pub(crate) async fn recorded_version(
     session: &Session,

@@ -8,6 +8,7 @@ use scylla::errors::{
     SchemaAgreementError,
 };
 
+use crate::config::Dialect;
 use crate::schema::Drift;
 
 /// A setting is wrong.
@@ -58,6 +59,14 @@ pub enum ConnectError {
         named: String,
         /// The data centres of the nodes.
         found: Vec<String>,
+    },
+    /// The server is not the product that the settings name: its options would not be looked at.
+    #[error("KITH_CQL_DIALECT is '{configured}', but the server is '{found}'")]
+    WrongDialect {
+        /// What the setting says.
+        configured: Dialect,
+        /// What the server is.
+        found: Dialect,
     },
     /// The tables are not those that this version needs.
     #[error("the schema of keyspace {keyspace} does not fit, run `ingest-api migrate`: {}", list(.drift))]
@@ -110,6 +119,14 @@ pub enum MigrateError {
     /// No contact point was reached, or none let us in.
     #[error("the database cannot be reached")]
     Session(#[source] Box<NewSessionError>),
+    /// The server is not the product that the settings name: its options would not be looked at.
+    #[error("KITH_CQL_DIALECT is '{configured}', but the server is '{found}'")]
+    WrongDialect {
+        /// What the setting says.
+        configured: Dialect,
+        /// What the server is.
+        found: Dialect,
+    },
     /// The shape of the tables could not be read.
     #[error(transparent)]
     Check(#[from] CheckError),

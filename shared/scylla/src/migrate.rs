@@ -45,6 +45,10 @@ pub async fn migrate(config: &CqlConfig) -> Result<MigrationReport, MigrateError
     let session = open(config)
         .await
         .map_err(|e| MigrateError::Session(Box::new(e)))?;
+    let (configured, found) = (config.dialect, check::product(&session, config).await?);
+    if found != configured {
+        return Err(MigrateError::WrongDialect { configured, found });
+    }
     let migration = Migration { session, config };
     migration.run().await
 }

@@ -70,6 +70,10 @@ impl Cql {
             .await
             .map_err(|e| ConnectError::Session(Box::new(e)))?;
         know_datacenter(&session, config)?;
+        let (configured, found) = (config.dialect, check::product(&session, config).await?);
+        if found != configured {
+            return Err(ConnectError::WrongDialect { configured, found });
+        }
         let drift = check::drift(&session, config).await?;
         if !drift.is_empty() {
             return Err(ConnectError::Schema {

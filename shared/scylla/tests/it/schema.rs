@@ -155,6 +155,31 @@ async fn a_data_centre_that_no_node_is_in_is_refused() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_another_product_is_refused() {
+    with_cql(async |_, mut config| {
+        let real = config.dialect;
+        config.dialect = match real {
+            Dialect::Scylla => Dialect::Cassandra,
+            Dialect::Cassandra => Dialect::Scylla,
+        };
+        let error = Cql::connect(&config).await.unwrap_err();
+        let is_told = |found: Dialect, configured: Dialect| {
+            found == real && configured == config.dialect
+        };
+        assert!(
+            matches!(error, ConnectError::WrongDialect { configured, found } if is_told(found, configured)),
+            "{error}"
+        );
+        let error = migrate(&config).await.unwrap_err();
+        assert!(
+            matches!(error, MigrateError::WrongDialect { configured, found } if is_told(found, configured)),
+            "{error}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_clock_of_every_node_is_near_ours() {
     with_cql(async |cql, config| {
         let ours = kith_domain::id::ProfileId::from_uuid(uuid::Uuid::now_v7()).created_at();

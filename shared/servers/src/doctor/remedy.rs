@@ -24,6 +24,9 @@ pub(super) fn database(error: &ConnectError) -> String {
         ConnectError::UnknownDatacenter { .. } => {
             format!("set {} to one of these", table::CQL_LOCAL_DC.variable())
         }
+        ConnectError::WrongDialect { found, .. } => {
+            format!("set {} to {found}", table::CQL_DIALECT.variable())
+        }
         ConnectError::Schema { drift, .. } => schema(drift),
         ConnectError::Check(_) => {
             "see whether its nodes run and the user may read system_schema".to_owned()
@@ -60,6 +63,7 @@ pub(super) fn in_short(error: &ConnectError) -> Option<String> {
         ConnectError::Config(_)
         | ConnectError::Session(_)
         | ConnectError::UnknownDatacenter { .. }
+        | ConnectError::WrongDialect { .. }
         | ConnectError::Check(_)
         | ConnectError::Prepare { .. }
         | ConnectError::FirstRead(_)

@@ -156,6 +156,13 @@ fn every_other_fault_of_the_database_has_its_remedy() {
             "KITH_CQL_LOCAL_DC",
         ),
         (
+            ConnectError::WrongDialect {
+                configured: kith_scylla::Dialect::Scylla,
+                found: kith_scylla::Dialect::Cassandra,
+            },
+            "KITH_CQL_DIALECT",
+        ),
+        (
             ConnectError::Check(kith_scylla::CheckError {
                 keyspace: "kith".to_owned(),
                 source: Box::new(cause()),
