@@ -1,5 +1,5 @@
 //! A read repairs the rows that it selects, and no others: of a batch in flight one row may be there for good, and the rest
-//! never (`docs/adr/0011-a-mark-counts-with-its-member-row.md`).
+//! never (`docs/adr/0012-a-mark-counts-with-its-member-row.md`).
 
 use std::sync::{Arc, Mutex};
 
