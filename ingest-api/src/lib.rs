@@ -29,6 +29,8 @@ mod query;
 mod redirect;
 mod routes;
 mod server;
+#[cfg(feature = "servers")]
+pub mod servers;
 mod span;
 mod token;
 mod wire;
