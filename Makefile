@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate fmt lint deny docs prepare up down
+.PHONY: help run build test simulate faults fmt lint deny docs prepare up down
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ test: ## Every test, from nothing: packages, build, real servers of its own, tes
 
 simulate: ## A million simulated schedules instead of 22,500 (FACTOR=45)
 	KITH_SIMULATE_FACTOR=$(or $(FACTOR),45) cargo test -p kith-simulation --test schedules
+
+faults: ## Ten minutes of faults on three nodes, the runs that must be rejected, 200 clients at once; servers of its own
+	deploy/local/prepare servers
+	deploy/local/fetch
+	cargo build --release -p ingest-api -p trait-worker
+	KITH_FAULTS=full cargo test --release -p kith-faults --test faults -- --nocapture
 
 fmt: ## Format the code
 	cargo fmt --all
