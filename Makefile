@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust fmt lint deny docs prepare up down
+.PHONY: help run build test simulate exhaust faults fmt lint deny docs prepare up down
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ simulate: ## A million simulated schedules instead of 32,000 (FACTOR=32)
 
 exhaust: ## Search small cases to their end, each up to 40 million states (STATES=40000000)
 	KITH_EXHAUST_STATES=$(or $(STATES),40000000) cargo test --release -p kith-simulation --test exhaustive -- --ignored --nocapture --test-threads 1
+
+faults: ## Ten minutes of faults on three nodes, the runs that must be rejected, 200 clients at once; servers of its own
+	deploy/local/prepare servers
+	deploy/local/fetch
+	cargo build --release -p ingest-api -p trait-worker
+	KITH_FAULTS=full cargo test --release -p kith-faults --test faults -- --nocapture
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -30,7 +30,7 @@ seconds_since() { # MS: the seconds from then, with one decimal
 
 # What a run folder was started with; kept in its file `settings`.
 setting_names=(
-    NODES KITH_LOCAL_COMMITLOG KITH_LOCAL_HINTS KITH_LOCAL_CQL_PORT KITH_LOCAL_STORAGE_PORT
+    NODES KITH_LOCAL_COMMITLOG KITH_LOCAL_HINTS KITH_LOCAL_CQL_PROXIED KITH_LOCAL_CQL_PORT KITH_LOCAL_STORAGE_PORT
     KITH_LOCAL_KAFKA_PORT KITH_LOCAL_KAFKA_CONTROLLER_PORT
     KITH_LOCAL_KAFKA_PROXIED_PORT KITH_LOCAL_KAFKA_PROXY_PORT
 )
@@ -52,6 +52,7 @@ settings_from_environment() {
     NODES=${NODES:-1}
     KITH_LOCAL_COMMITLOG=${KITH_LOCAL_COMMITLOG:-periodic}
     KITH_LOCAL_HINTS=${KITH_LOCAL_HINTS:-true}
+    KITH_LOCAL_CQL_PROXIED=${KITH_LOCAL_CQL_PROXIED:-false}
     KITH_LOCAL_CQL_PORT=${KITH_LOCAL_CQL_PORT:-9042}
     KITH_LOCAL_STORAGE_PORT=${KITH_LOCAL_STORAGE_PORT:-7000}
     KITH_LOCAL_KAFKA_PORT=${KITH_LOCAL_KAFKA_PORT:-19092}
@@ -63,8 +64,9 @@ settings_from_environment() {
         die $EX_CONFIG "KITH_LOCAL_COMMITLOG is '$KITH_LOCAL_COMMITLOG', but must be periodic or batch"
     [[ $KITH_LOCAL_HINTS == true || $KITH_LOCAL_HINTS == false ]] ||
         die $EX_CONFIG "KITH_LOCAL_HINTS is '$KITH_LOCAL_HINTS', but must be true or false"
+    [[ $KITH_LOCAL_CQL_PROXIED == true || $KITH_LOCAL_CQL_PROXIED == false ]] || die $EX_CONFIG "KITH_LOCAL_CQL_PROXIED is '$KITH_LOCAL_CQL_PROXIED', but must be true or false"
     local name
-    for name in "${setting_names[@]:3}"; do
+    for name in "${setting_names[@]:4}"; do
         [[ ${!name} =~ ^[1-9][0-9]{0,4}$ && ${!name} -lt 65536 ]] || die $EX_CONFIG "$name is '${!name}', which is no port"
     done
 }
@@ -219,9 +221,10 @@ END
 }
 
 configure_cassandra() { # FOLDER N
-    local folder=$1 n=$2 tokens=(0) sync=batch seeds='' i
+    local folder=$1 n=$2 tokens=(0) sync=batch seeds='' advertised='' i
     ((NODES == 3)) && tokens=(-9223372036854775808 -3074457345618258603 3074457345618258602)
     [[ $KITH_LOCAL_COMMITLOG == periodic ]] && sync=$'periodic\ncommitlog_sync_period: 1000ms'
+    [[ $KITH_LOCAL_CQL_PROXIED == true ]] && advertised=$'\n'"broadcast_rpc_address: 127.0.1.$n"
     for ((i = 1; i <= NODES; i++)); do # every node is a seed: each can start while another is down
         seeds+=${seeds:+,}127.0.0.$i:$KITH_LOCAL_STORAGE_PORT
     done
@@ -236,7 +239,7 @@ seed_provider:
     parameters:
       - seeds: "$seeds"
 listen_address: 127.0.0.$n
-rpc_address: 127.0.0.$n
+rpc_address: 127.0.0.$n$advertised
 storage_port: $KITH_LOCAL_STORAGE_PORT
 native_transport_port: $KITH_LOCAL_CQL_PORT
 start_native_transport: true

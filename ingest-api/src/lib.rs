@@ -28,6 +28,8 @@ mod query;
 mod redirect;
 mod routes;
 mod server;
+#[cfg(feature = "servers")]
+pub mod servers;
 mod span;
 mod text_body;
 mod token;

@@ -1,17 +1,14 @@
 //! `ingest-api`: the HTTP service on Kafka and ScyllaDB. What it does is in the library; here are the command line, the
 //! engines, and the exit code.
 
-mod servers;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use kith_runtime::config::{SettingSet, Settings, table};
+use ingest_api::servers::{self, doctor, migrate, serve, taken};
+use kith_runtime::config::{SettingSet, Settings};
 use kith_runtime::lifecycle::{Exit, run_process};
 use kith_runtime::telemetry::Telemetry;
-
-use servers::{doctor, migrate, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -38,16 +35,6 @@ fn main() -> ExitCode {
         Ok(settings) => run_process(run(asked(&matches), settings)),
         Err(error) => Exit::misconfigured(&error).into(),
     }
-}
-
-/// The settings that this binary takes.
-fn taken() -> SettingSet {
-    SettingSet::new("ingest-api")
-        .take(table::PROCESS)
-        .take(table::HTTP)
-        .take(table::CQL)
-        .take(table::KAFKA)
-        .take(table::KAFKA_TOPICS)
 }
 
 fn command(taken: &SettingSet) -> Command {
@@ -97,7 +84,7 @@ async fn run(ask: Ask, settings: Settings) -> Exit {
             });
             match configured {
                 Ok((cql, kafka, parts, telemetry)) => {
-                    let exit = serve::run(&settings, cql, kafka, parts).await;
+                    let exit = serve::run(&settings, cql, kafka, parts, |engines| engines).await;
                     telemetry.shutdown(FLUSH).await;
                     exit.unwrap_or_else(|error| Exit::misconfigured(&error))
                 }

@@ -27,12 +27,25 @@ pub enum Mode {
     Cut,
 }
 
+/// What a proxy did to what passed.
+#[derive(Debug, Default)]
+struct Counts {
+    swallowed: AtomicU64,
+    disturbed: AtomicU64,
+}
+
+impl Counts {
+    fn disturb(&self) {
+        self.disturbed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A running proxy. Dropping it ends it.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
-    swallowed: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -57,13 +70,14 @@ impl Proxy {
         .await?;
         let address = listener.local_addr()?;
         let (mode, watch) = watch::channel(Mode::Forward);
-        let swallowed = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&swallowed);
+        let counts = Arc::new(Counts::default());
+        let count = Arc::clone(&counts);
         let task = tokio::task::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (watch, count) = (watch.clone(), Arc::clone(&count));
                 tokio::task::spawn(async move {
                     if *watch.borrow() == Mode::Cut {
+                        count.disturb();
                         return;
                     }
                     if let Ok(server) = TcpStream::connect(upstream).await {
@@ -77,7 +91,7 @@ impl Proxy {
         Ok(Self {
             address,
             mode,
-            swallowed,
+            counts,
             task,
         })
     }
@@ -96,7 +110,13 @@ impl Proxy {
     /// How many chunks were kept back so far: proof that a fault was injected.
     #[must_use]
     pub fn swallowed(&self) -> u64 {
-        self.swallowed.load(Ordering::Relaxed)
+        self.counts.swallowed.load(Ordering::Relaxed)
+    }
+
+    /// How many chunks were late or kept back, and connections cut or refused, so far.
+    #[must_use]
+    pub fn disturbed(&self) -> u64 {
+        self.counts.disturbed.load(Ordering::Relaxed)
     }
 }
 
@@ -111,7 +131,7 @@ async fn relay(
     client: TcpStream,
     server: TcpStream,
     watch: watch::Receiver<Mode>,
-    count: Arc<AtomicU64>,
+    count: Arc<Counts>,
 ) {
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
@@ -125,12 +145,12 @@ async fn relay(
                 Arc::clone(&count),
                 true
             ),
-            copy(server_read, client_write, watch, count, false),
+            copy(server_read, client_write, watch, Arc::clone(&count), false),
         )
     };
     tokio::select! {
         _ = both => {}
-        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+        _ = cut.wait_for(|mode| *mode == Mode::Cut) => count.disturb(),
     }
 }
 
@@ -138,7 +158,7 @@ async fn copy(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mode: watch::Receiver<Mode>,
-    count: Arc<AtomicU64>,
+    count: Arc<Counts>,
     is_request: bool,
 ) {
     let mut buffer = vec![0; 64 << 10];
@@ -149,11 +169,15 @@ async fn copy(
         let now = *mode.borrow();
         match now {
             Mode::Forward => {}
-            Mode::Delay(by) => tokio::time::sleep(by).await,
+            Mode::Delay(by) => {
+                count.disturb();
+                tokio::time::sleep(by).await;
+            }
             Mode::SwallowAnswers if is_request => {}
             // What was kept back is gone for good: a stream with a hole in it would be garbage.
             Mode::SwallowAnswers | Mode::BlackHole => {
-                count.fetch_add(1, Ordering::Relaxed);
+                count.swallowed.fetch_add(1, Ordering::Relaxed);
+                count.disturb();
                 let mut mode = mode.clone();
                 drop(mode.wait_for(|mode| *mode == Mode::Cut).await);
                 return;

@@ -10,7 +10,7 @@ use kith_runtime::lifecycle::Exit;
 use super::{configure, say};
 
 /// Checks, and ends with 0 if all is well, 78 if it is the engines' settings, 1 otherwise.
-pub(crate) async fn run(settings: &Settings) -> Exit {
+pub async fn run(settings: &Settings) -> Exit {
     let servers = kith_servers::doctor::run(settings, configure, say).await;
     let own = [
         credentials(settings),

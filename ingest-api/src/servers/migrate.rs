@@ -2,7 +2,6 @@
 
 use std::error::Error;
 
-use ingest_api::development_store;
 use kith_kafka::{KafkaConfig, ensure_topics};
 use kith_profiles::ports::{Clock, Control};
 use kith_runtime::clock::{SystemClock, SystemIds};
@@ -11,13 +10,10 @@ use kith_runtime::lifecycle::Exit;
 use kith_scylla::{Cql, CqlConfig};
 
 use super::say;
+use crate::development_store;
 
 /// Migrates, and ends with 0 if all is there.
-pub(crate) async fn run(
-    cql: &CqlConfig,
-    kafka: &KafkaConfig,
-    with_development_store: bool,
-) -> Exit {
+pub async fn run(cql: &CqlConfig, kafka: &KafkaConfig, with_development_store: bool) -> Exit {
     match migrate(cql, kafka, with_development_store).await {
         Ok(()) => Exit::Clean,
         Err(error) => {

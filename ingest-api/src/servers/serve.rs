@@ -3,14 +3,13 @@
 //! It is alive from the start and ready when the statements are prepared and the log was reached once; until then it tries
 //! again. Connections are taken from then on; what comes earlier waits in the listener's queue.
 
-use std::net::TcpListener;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingest_api::{Admission, Limits, Service, bind, public_url};
 use kith_kafka::{KafkaConfig, KafkaLog, SetupError};
 use kith_profiles::Profiles;
-use kith_profiles::environment::Parts as Engines;
+use kith_profiles::environment::{self, Environment};
 use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
@@ -25,20 +24,30 @@ use kith_scylla::{Cql, CqlConfig};
 use kith_servers::{REACH_LIMIT, compare_clocks, insist};
 use tracing::{error, info};
 
+use crate::{Admission, Limits, Service, bind, public_url};
+
 /// What spans call the log.
 const SYSTEM: &str = "kafka";
 /// How long the last records get at the end: longer than the log takes to give one up.
 const FLUSH_LIMIT: Duration = Duration::from_secs(4);
 
+/// The engines of the service: what its environment is made of.
+pub type Engines = environment::Parts<Cql, GuardedLog<TracedLog<KafkaLog>>, SystemClock, SystemIds>;
+
 /// What is made of settings before anything is started.
-pub(crate) struct Parts {
+#[derive(Debug)]
+pub struct Parts {
     credentials: Credentials,
     limits: Limits,
     public_url: Option<String>,
 }
 
 impl Parts {
-    pub(crate) fn from(settings: &Settings) -> Result<Self, ConfigError> {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// Names the setting that is wrong.
+    pub fn from(settings: &Settings) -> Result<Self, ConfigError> {
         Ok(Self {
             credentials: Credentials::load(settings, Development::Forbidden, &[])?,
             limits: Limits::from_settings(settings)?,
@@ -47,12 +56,16 @@ impl Parts {
     }
 }
 
-/// Runs until told to end. An error is one of the settings.
-pub(crate) async fn run(
+/// Runs until told to end, over the environment that `assemble` makes of the engines.
+///
+/// # Errors
+/// One of the settings is wrong.
+pub async fn run<E: Environment>(
     settings: &Settings,
     cql: CqlConfig,
     kafka: KafkaConfig,
     parts: Parts,
+    assemble: impl FnOnce(Engines) -> E,
 ) -> Result<Exit, ConfigError> {
     let metrics = Metrics::install();
     let health = Health::new();
@@ -83,19 +96,29 @@ pub(crate) async fn run(
             return Ok(Exit::Failed);
         }
     };
-    let bound = match serve_http(
-        &database,
-        &log,
-        &clock,
-        &kafka,
-        listener,
-        parts,
-        &health,
-        http.clone(),
-    ) {
+    let database_breaker = Dependency::new("database", BreakerConfig::default());
+    let log_breaker = Dependency::new("log", BreakerConfig::default());
+    let traced = TracedLog::new(log.clone(), kafka.traits_topic.clone(), SYSTEM);
+    let engines = Engines {
+        database: database.clone(),
+        log: GuardedLog::new(traced, log_breaker.clone()),
+        clock: clock.clone(),
+        ids: SystemIds,
+    };
+    let service = Service {
+        profiles: Arc::new(Profiles::new(assemble(engines))),
+        credentials: parts.credentials,
+        public_url: parts.public_url,
+        admission: Admission::new(parts.limits.bounds(), database_breaker, log_breaker),
+        limits: parts.limits,
+        health: health.clone(),
+        stage: http.clone(),
+    };
+    let bound = match bind(service, listener) {
         Ok(bound) => bound,
         Err(cause) => {
-            error!(error = &*cause, "cannot start");
+            let cause: &dyn Error = &cause;
+            error!(error = cause, "cannot start");
             return Ok(Exit::Failed);
         }
     };
@@ -135,39 +158,4 @@ async fn reach(
     // The first record of a producer is slow: whoever is ready has that behind it.
     insist(&log, "log", || producer.warm(REACH_LIMIT)).await?;
     Ok((connected, producer))
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of the service, put together once"
-)]
-fn serve_http(
-    database: &Cql,
-    log: &KafkaLog,
-    clock: &SystemClock,
-    kafka: &KafkaConfig,
-    listener: TcpListener,
-    parts: Parts,
-    health: &Health,
-    stage: kith_runtime::lifecycle::Stage,
-) -> Result<ingest_api::Bound, ComponentError> {
-    let database_breaker = Dependency::new("database", BreakerConfig::default());
-    let log_breaker = Dependency::new("log", BreakerConfig::default());
-    let traced = TracedLog::new(log.clone(), kafka.traits_topic.clone(), SYSTEM);
-    let engines = Engines {
-        database: database.clone(),
-        log: GuardedLog::new(traced, log_breaker.clone()),
-        clock: clock.clone(),
-        ids: SystemIds,
-    };
-    let service = Service {
-        profiles: Arc::new(Profiles::new(engines)),
-        credentials: parts.credentials,
-        public_url: parts.public_url,
-        admission: Admission::new(parts.limits.bounds(), database_breaker, log_breaker),
-        limits: parts.limits,
-        health: health.clone(),
-        stage,
-    };
-    Ok(bind(service, listener)?)
 }
