@@ -14,6 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage as _, ResponseError as _};
 use kith_domain::id::{ProfileId, RequestId, StoreId};
+use kith_profiles::corrupt::is_first;
 use kith_profiles::environment::Environment;
 use kith_runtime::metrics::names;
 use kith_runtime::trace_context::{failed, traceresponse_header};
@@ -159,7 +160,8 @@ fn tell(
     let (store, profile) = (store.as_deref(), profile.as_deref());
     let cause = fault.cause();
     let kind = fault.kind();
-    if fault.is_corruption() {
+    // Every request about the profile meets the row: it is told once, and goes on being counted.
+    if fault.corrupt_row().is_some_and(is_first) {
         error!(%request, method, route, status, seconds, store, profile, kind, error = cause, "request met corrupt data");
     } else {
         info!(%request, method, route, status, seconds, store, profile, kind, error = cause, "request failed");

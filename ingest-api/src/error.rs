@@ -332,12 +332,14 @@ impl ApiError {
         }
     }
 
-    /// Whether something is stored that no code of ours could have written.
-    pub(crate) fn is_corruption(&self) -> bool {
-        matches!(
-            self,
-            Self::Corrupt { .. } | Self::Trouble(Trouble::Port(PortError::Corrupt { .. }))
-        )
+    /// The row, by ids, that no code of ours could have written.
+    pub(crate) fn corrupt_row(&self) -> Option<&str> {
+        if let Self::Corrupt { detail, .. }
+        | Self::Trouble(Trouble::Port(PortError::Corrupt { detail, .. })) = self
+        {
+            return Some(detail);
+        }
+        None
     }
 
     /// Whether the connection cannot be used any more: what is left of the body would be taken for the next request.

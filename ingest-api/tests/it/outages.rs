@@ -177,10 +177,10 @@ async fn corrupt_data_and_panics_are_500_in_the_contracts_form() {
     let internal = |answered: Answered| {
         answered.is(500, 20500);
         assert!(answered.header("retry-after").is_none());
-        assert!(!answered.body.to_string().contains("row 7"));
+        assert!(!answered.body.to_string().contains("row 8"));
     };
     assert_eq!(service.get(&profiles()).await.status, 200);
-    for mode in [Mode::Corrupt, Mode::Panicking] {
+    for mode in [Mode::Corrupt(8), Mode::Panicking] {
         service.watch.set_database(mode);
         internal(service.get(&profiles()).await);
         internal(service.post(&profiles(), &somebody()).await);

@@ -243,14 +243,19 @@ async fn nothing_that_is_told_holds_what_was_sent() {
             .is(401, 20003);
     };
     send().await;
-    for mode in [Mode::Corrupt, Mode::Down] {
+    for mode in [Mode::Corrupt(7), Mode::Down] {
         service.watch.set_database(mode);
         send().await;
     }
     let lines = String::from_utf8(told.lines.lock().unwrap().clone()).unwrap();
     let spans = format!("{:?}", told.spans.lock().unwrap());
     let numbers = metrics.render();
-    assert!(lines.contains("request met corrupt data") && lines.contains("request answered"));
+    let told = lines.matches("request met corrupt data").count();
+    assert!(told == 1 && lines.contains("request answered"), "{told}");
+    assert!(
+        lines.matches("corrupt data: row 7").count() > 1,
+        "each request says why it failed"
+    );
     for value in values
         .iter()
         .copied()

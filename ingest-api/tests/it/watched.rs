@@ -24,8 +24,8 @@ pub(crate) enum Mode {
     Hanging,
     /// Every call panics.
     Panicking,
-    /// Every read finds nonsense.
-    Corrupt,
+    /// Every read finds nonsense, always in this row: a process tells of each but once.
+    Corrupt(u32),
 }
 
 /// Counts and modes of a process's ports.
@@ -76,9 +76,9 @@ async fn meet(mode: Mode) -> Result<(), PortError> {
         }),
         Mode::Hanging => std::future::pending().await,
         Mode::Panicking => panic!("a panic on purpose"),
-        Mode::Corrupt => Err(PortError::Corrupt {
+        Mode::Corrupt(row) => Err(PortError::Corrupt {
             operation: "test",
-            detail: "row 7".to_owned(),
+            detail: format!("row {row}"),
         }),
     }
 }

@@ -42,7 +42,7 @@ pub enum Event {
 }
 
 /// Writes of one request to one profile, all under one stamp.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TraitEvent {
     /// The store.
     pub store: StoreId,

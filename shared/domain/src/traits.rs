@@ -152,7 +152,7 @@ impl From<&TraitWrite> for CellBytes {
 }
 
 /// A trait of one profile as stored: the newest write that reached this partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TraitCell {
     /// Whose value this is.
     pub definition: DefinitionId,

@@ -194,10 +194,13 @@ impl ReadError {
             Self::Engine(error @ (Error::Io(_) | Error::Storage(LsmError::Io(_)))) => {
                 PortError::unavailable(operation, error)
             }
-            error @ (Self::Row(_) | Self::Engine(_)) => PortError::Corrupt {
-                operation,
-                detail: error.to_string(),
-            },
+            error @ (Self::Row(_) | Self::Engine(_)) => {
+                metrics::counter!("kith_corrupt_rows_total", "kind" => "row").increment(1);
+                PortError::Corrupt {
+                    operation,
+                    detail: error.to_string(),
+                }
+            }
         }
     }
 }

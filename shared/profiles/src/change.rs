@@ -12,7 +12,7 @@ use kith_domain::time::Micros;
 
 use crate::Profiles;
 use crate::accept::{Write, accept, share};
-use crate::environment::{Deadline, Environment};
+use crate::environment::{Deadline, Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{
     CellBatch, CellWrite, Cells, Conditional, Durability, Identity, Outcome, Select,
@@ -234,7 +234,12 @@ impl<E: Environment> Profiles<E> {
                 Outcome::Refused(_) => continue,
                 Outcome::Unknown => {
                     let again = std::slice::from_ref(release);
-                    attempt::send(env, again, Durability::Durable, target.deadline).await?;
+                    let answers =
+                        attempt::send(env, again, Durability::Durable, target.deadline).await?;
+                    let is_lost = !answers.iter().all(|answer| answer.is_won());
+                    if is_lost && env.omits(Omission::StopAfterUnknown) {
+                        continue;
+                    }
                 }
             }
             gone.insert(victim.key);

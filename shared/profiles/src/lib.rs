@@ -13,6 +13,7 @@ pub mod apply;
 pub mod bulk;
 pub mod catalog;
 pub mod change;
+pub mod corrupt;
 pub mod create;
 mod delete;
 pub mod environment;

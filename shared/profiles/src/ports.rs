@@ -35,7 +35,7 @@ pub enum Durability {
 // ---------------------------------------------------------------------------------------------------------------- identity
 
 /// Who owns an identifier (`identity-protocol.md` 2, table `claim`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The owner, as it was when the claim was taken; `None` when released.
     pub profile: Option<ProfileId>,
@@ -50,7 +50,7 @@ pub struct Claim {
 }
 
 /// One of the owners of a value that several may own (`identity-protocol.md` 11, table `shared_claim`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SharedClaim {
     /// The owner, as it was when the row was added.
     pub profile: ProfileId,
@@ -67,7 +67,7 @@ pub struct SharedClaim {
 }
 
 /// One read of the owners of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwnersRead {
     /// Which value.
     pub key: ClaimKey,
@@ -76,7 +76,7 @@ pub struct OwnersRead {
 }
 
 /// Which of a value's owners a read wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OwnerRows {
     /// The row of this profile, without the stamp.
     Of(ProfileId),
@@ -87,7 +87,7 @@ pub enum OwnerRows {
 /// The owners of a value. All fields empty: nobody ever had it.
 ///
 /// The stamp is not newer than any row: a change that the rows do not show, or show in part, came after it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Owners {
     /// The stamp of the last change, where all rows were asked for.
     pub stamp: Option<OwnersStamp>,
@@ -96,7 +96,7 @@ pub struct Owners {
 }
 
 /// A pointer of a merged (or merging) profile at its parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pointer {
     /// The parent: an older profile.
     pub parent: ProfileId,
@@ -105,7 +105,7 @@ pub struct Pointer {
 }
 
 /// What a parent decided about one pointer at it. Never changes once written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The child is a member of the parent's set.
     Linked,
@@ -114,7 +114,7 @@ pub enum Verdict {
 }
 
 /// One read of a profile's node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NodeRead {
     /// Which node.
     pub at: ProfileKey,
@@ -123,7 +123,7 @@ pub struct NodeRead {
 }
 
 /// Which verdict rows of a node a read wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdicts {
     /// None.
     None,
@@ -136,7 +136,7 @@ pub enum Verdicts {
 /// A profile's node. All fields empty: a node never written, which is a live root.
 ///
 /// Where the verdict asked for is absent, an engine may read the pointer and the mark a moment later than the verdict.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Node {
     /// The profile's own pointer.
     pub pointer: Option<Pointer>,
@@ -147,7 +147,7 @@ pub struct Node {
 }
 
 /// One verdict row of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VerdictRow {
     /// The child that pointed here.
     pub child: ProfileId,
@@ -159,7 +159,7 @@ pub struct VerdictRow {
 
 /// A conditional statement (`identity-protocol.md` 3). Each writes a fresh id and names the exact id it replaces, so it may
 /// be sent again unchanged, and once refused it can never succeed later.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Conditional {
     /// CLAIM: take an identifier. Condition: the claim's id is `expected`.
     Claim {
@@ -276,7 +276,7 @@ pub enum Conditional {
 }
 
 /// How a conditional statement ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It was applied.
     Applied,
@@ -287,7 +287,7 @@ pub enum Outcome {
 }
 
 /// The columns of a refused statement's condition, as they stood. An engine that cannot tell leaves a field empty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Standing {
     /// CLAIM, RELEASE, ADD: the id of the claim or of the row.
     pub claim_id: Option<ClaimId>,
@@ -341,7 +341,7 @@ pub trait Identity: Send + Sync {
 // ------------------------------------------------------------------------------------------------------------------- cells
 
 /// Which rows of a profile's cells a read wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Select {
     /// The clock row.
     Clock,
@@ -361,7 +361,7 @@ pub enum Select {
 }
 
 /// One read of a profile's cells: one partition, any number of selections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CellRead {
     /// Which profile.
     pub at: ProfileKey,
@@ -370,7 +370,7 @@ pub struct CellRead {
 }
 
 /// The rows that a read found. What was not selected is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct CellRows {
     /// The clock row.
     pub clock: Option<Micros>,
@@ -387,7 +387,7 @@ pub struct CellRows {
 }
 
 /// A hint that an identifier belongs to the profile: it counts while the claim names this profile and this claim id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdentRow {
     /// The type.
     pub id_type: IdType,
@@ -402,7 +402,7 @@ pub struct IdentRow {
 }
 
 /// Whether limits were enforced and members copied after a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinkRow {
     /// The child.
     pub child: ProfileId,
@@ -413,7 +413,7 @@ pub struct LinkRow {
 }
 
 /// One plain write to a profile's cells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CellWrite {
     /// The clock row; its value is the time of the batch. Last write wins, so the row is a max register.
     Clock,
@@ -432,7 +432,7 @@ pub enum CellWrite {
 }
 
 /// Plain writes to one profile's cells under one time: applied together, in one statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CellBatch {
     /// Which profile.
     pub at: ProfileKey,
@@ -592,7 +592,7 @@ pub trait Control: Send + Sync {
 pub type Header = (String, Bytes);
 
 /// A record to be published.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NewRecord {
     /// The key: records with one key keep their order in the log. Ours are profile ids, for batching only.
     pub key: Bytes,

@@ -164,6 +164,7 @@ fn rows_of(text: &Text, result: QueryResult) -> Result<QueryRowsResult, PortErro
 }
 
 pub(crate) fn corrupt(text: &Text, detail: impl fmt::Display) -> PortError {
+    metrics::counter!("kith_corrupt_rows_total", "kind" => "row").increment(1);
     PortError::Corrupt {
         operation: text.label,
         detail: detail.to_string(),

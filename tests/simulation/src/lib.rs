@@ -4,10 +4,19 @@
 //! is given up, which record is applied when, and again. Nothing here knows of the drivers, and nothing in the use cases
 //! knows of this. Start reading at [`run`].
 
+pub mod case;
+pub mod client;
 pub mod executor;
+pub mod exhaustive;
 pub mod history;
+pub mod judge;
+pub mod linear;
 pub mod nonunique;
 pub mod ports;
+pub mod probe;
+pub mod quiet;
+pub mod replay;
 pub mod run;
 pub mod solo;
+pub mod states;
 pub mod world;

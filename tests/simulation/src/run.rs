@@ -4,74 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use kith_domain::body::{TraitsBody, WriteSet, validate};
 use kith_domain::event::TraitEvent;
-use kith_domain::id::{AccountSid, DefinitionId, ProfileId, RequestId, StoreId};
-use kith_domain::identifier::{ClaimSecret, Identifier};
-use kith_domain::schema::contact_group;
-use kith_domain::settings::IdentitySettings;
-use kith_domain::store::{Places, StoreRecord, StoreStatus};
-use kith_domain::time::Micros;
+use kith_domain::store::StoreRecord;
 use kith_profiles::Profiles;
 use kith_profiles::apply::{apply, fold};
-use kith_profiles::bulk::Bulk;
-use kith_profiles::change::{Removal, Target};
-use kith_profiles::create::Create as CreateRequest;
-use kith_profiles::environment::{Environment, Omission};
-use kith_profiles::read::Located;
+use kith_profiles::environment::Environment;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
-use uuid::Uuid;
 
+pub use crate::case::{Case, Op, store};
+use crate::client::{Caller, Notes, Process, Recorder, take};
 use crate::executor::Executor;
-use crate::history::{Create, History, REPEATED, quiet_findings, row_findings, state_findings};
-use crate::ports::{Shared, SimParts, lock, parts};
-use crate::world::{Broken, Statement, World};
-
-/// One request. Identifiers are numbers; a profile is whoever has an identifier when the request is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
-    /// Create with these identifiers.
-    Create(Vec<usize>),
-    /// Patch whoever has the first with these.
-    Patch(usize, Vec<usize>),
-    /// Add the second to whoever has the first.
-    Add(usize, usize),
-    /// On whoever has the first, replace it by the second.
-    Change(usize, usize),
-    /// Remove an identifier of this one's type from whoever has it.
-    Remove(usize),
-    /// Delete whoever has it.
-    Delete(usize),
-    /// A batch of creates.
-    Bulk(Vec<Vec<usize>>),
-}
-
-/// What a run is made of. Everything else comes from the seed.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// The settings and definitions.
-    pub settings: IdentitySettings,
-    /// What each client does, one after another.
-    pub clients: Vec<Vec<Op>>,
-    /// What is done before the clients start, one after another.
-    pub prelude: Vec<Op>,
-    /// A step of the use cases that is left out, to see whether it is missed.
-    pub omission: Option<Omission>,
-    /// A condition of the engine that is left out, likewise.
-    pub broken: Option<Broken>,
-    /// Processes that the clients are spread over: those of one share flights.
-    pub processes: usize,
-    /// Whether one request for everybody is sent at the end.
-    pub probes: bool,
-    /// In a thousand: how often a write stays without an answer.
-    pub unknown_permille: u32,
-    /// In a thousand: how often a client is given up at a step.
-    pub crash_permille: u32,
-}
+use crate::history::REPEATED;
+use crate::judge::Judge;
+use crate::ports::{Shared, lock, parts};
+use crate::quiet::{quiet_findings, row_findings, visible};
+use crate::world::{Statement, World};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -84,6 +34,8 @@ pub struct Verdict {
     pub trace: Vec<String>,
     /// Statements of two clients were in flight at once.
     pub overlapped: bool,
+    /// How often the history was to be explained, and how often the search for an order was given up.
+    pub judged: (u32, u32),
     /// Names the schedule: equal for equal traces.
     pub fingerprint: u64,
 }
@@ -102,238 +54,10 @@ impl fmt::Display for Verdict {
 }
 
 const STEPS_MAX: usize = 20_000;
-
-/// The store of every run.
-#[must_use]
-pub fn store(settings: IdentitySettings) -> StoreRecord {
-    let mut number = 0;
-    let group = contact_group(Micros::EPOCH, || {
-        number += 1;
-        DefinitionId::from_uuid(Uuid::from_u128((1 << 100) | number))
-    });
-    #[expect(clippy::expect_used, reason = "the text is an account's")]
-    let account: AccountSid = "AC00000000000000000000000000000000"
-        .parse()
-        .expect("an account");
-    StoreRecord {
-        id: StoreId::from_uuid(Uuid::nil()),
-        account,
-        display_name: "simulated".into(),
-        description: None,
-        status: StoreStatus::Active,
-        version: 1,
-        settings,
-        settings_version: 1,
-        schema_version: 1,
-        claim_secret: ClaimSecret::from_bytes([7; 32]),
-        groups: vec![group],
-        places: Places::default(),
-    }
-}
-
-/// The trait and the value of each identifier number.
-const IDENTIFIERS: [(&str, &str); 6] = [
-    ("email", "a@example.com"),
-    ("phone", "+13175550100"),
-    ("whatsapp", "w"),
-    ("chatId", "c"),
-    ("email", "b@example.com"),
-    ("phone", "+13175550101"),
-];
-
-fn body(identifiers: &[usize], value: &str) -> Vec<u8> {
-    let mut members: Vec<String> = identifiers
-        .iter()
-        .map(|one| format!("\"{}\":\"{}\"", IDENTIFIERS[*one].0, IDENTIFIERS[*one].1))
-        .collect();
-    members.push(format!("\"firstName\":\"{value}\""));
-    format!("{{\"traits\":{{\"Contact\":{{{}}}}}}}", members.join(",")).into_bytes()
-}
-
-struct Setting {
-    world: Shared,
-    history: Arc<Mutex<History>>,
-    store: Arc<StoreRecord>,
-}
-
-type Process = Profiles<SimParts>;
-
-impl Setting {
-    fn history(&self) -> std::sync::MutexGuard<'_, History> {
-        self.history
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// What a body with these identifiers says.
-    fn writes(&self, identifiers: &[usize], value: &str) -> WriteSet {
-        #[expect(clippy::expect_used, reason = "the bodies of a case are valid")]
-        TraitsBody::parse(&body(identifiers, value))
-            .ok()
-            .and_then(|body| validate(&body, &self.store.groups, &self.store.settings).ok())
-            .expect("a valid body")
-    }
-
-    fn identifier(&self, number: usize) -> Identifier {
-        self.writes(&[number], "").identifiers.remove(0)
-    }
-
-    /// One request, from its sending to its answer.
-    async fn send(&self, process: &Process, number: u128, op: &Op) {
-        self.history().begin(number, op.clone());
-        let is_answered = match op {
-            Op::Create(identifiers) => self.create(process, number, identifiers).await,
-            Op::Bulk(items) => self.bulk(process, number, items).await,
-            Op::Patch(of, _)
-            | Op::Add(of, _)
-            | Op::Change(of, _)
-            | Op::Remove(of)
-            | Op::Delete(of) => {
-                let owners = process.lookup(&self.store, self.identifier(*of)).await;
-                match owners {
-                    Ok(owners) => match owners.first() {
-                        Some(profile) => self.write(process, number, op, *profile).await,
-                        None => true,
-                    },
-                    Err(_) => false,
-                }
-            }
-        };
-        if is_answered {
-            self.history().end(number);
-        }
-    }
-
-    async fn create(&self, process: &Process, number: u128, identifiers: &[usize]) -> bool {
-        let writes = self.writes(identifiers, &format!("value-{number}"));
-        let request = request(number);
-        let index = self.sent(number, &writes, None);
-        let deadline = process.environment().deadline_in(PATIENCE);
-        let store = Arc::clone(&self.store);
-        let create = CreateRequest {
-            store,
-            writes,
-            request,
-            deadline,
-        };
-        match process.create(create).await {
-            Ok(accepted) => {
-                self.history()
-                    .answer(&lock(&self.world), &self.store, index, accepted.profile);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// A batch. To the history each item is a create of its own, answered with whoever has it once the batch is.
-    async fn bulk(&self, process: &Process, number: u128, items: &[Vec<usize>]) -> bool {
-        let value = format!("value-{number}");
-        let items: Vec<WriteSet> = items
-            .iter()
-            .map(|identifiers| self.writes(identifiers, &value))
-            .collect();
-        let sent: Vec<usize> = items
-            .iter()
-            .zip(1..)
-            .map(|(item, place)| self.sent(number + place * ITEM, item, None))
-            .collect();
-        let bulk = Bulk {
-            store: Arc::clone(&self.store),
-            items: items.clone(),
-            request: request(number),
-            deadline: process.environment().deadline_in(PATIENCE),
-        };
-        if process.bulk(bulk).await.is_err() {
-            return false;
-        }
-        let world = lock(&self.world);
-        let mut history = self.history();
-        for (index, item) in sent.into_iter().zip(&items) {
-            if let Some(owner) = history.owner(&world, &self.store, &item.identifiers) {
-                history.answer(&world, &self.store, index, owner);
-            }
-        }
-        true
-    }
-
-    fn sent(&self, number: u128, writes: &WriteSet, profile: Option<ProfileId>) -> usize {
-        let create = Create {
-            request: request(number),
-            identifiers: writes.identifiers.clone(),
-            value: format!("value-{}", number % ITEM),
-            sent: 0,
-            answer: None,
-            after: std::collections::BTreeSet::new(),
-        };
-        self.history()
-            .send(&lock(&self.world), &self.store, create, profile)
-    }
-
-    /// A request that names a profile; whether it was answered.
-    async fn write(&self, process: &Process, number: u128, op: &Op, profile: ProfileId) -> bool {
-        let target = Target {
-            store: Arc::clone(&self.store),
-            profile,
-            request: request(number),
-            deadline: process.environment().deadline_in(PATIENCE),
-        };
-        match op {
-            Op::Create(_) | Op::Bulk(_) => true,
-            Op::Patch(_, identifiers) => {
-                let writes = self.writes(identifiers, &format!("value-{number}"));
-                let index = self.sent(number, &writes, Some(profile));
-                let answer = process.patch(&target, &writes).await;
-                if let Ok(Located::Here(())) = &answer {
-                    self.history()
-                        .answer(&lock(&self.world), &self.store, index, profile);
-                }
-                answer.is_ok()
-            }
-            Op::Add(_, other) => {
-                let answer = process
-                    .add_identifier(&target, self.identifier(*other))
-                    .await;
-                answer.is_ok()
-            }
-            Op::Change(of, other) => {
-                let (old, new) = (self.identifier(*of), self.identifier(*other));
-                self.history().free(old.clone());
-                self.history().free(new.clone());
-                process.change_identifier(&target, &old, new).await.is_ok()
-            }
-            Op::Remove(of) => {
-                let id_type = self.identifier(*of).id_type;
-                for number in 0..IDENTIFIERS.len() {
-                    let one = self.identifier(number);
-                    if one.id_type == id_type {
-                        self.history().free(one);
-                    }
-                }
-                let removed = process.remove_identifiers(&target, &id_type, Removal::One);
-                removed.await.is_ok()
-            }
-            Op::Delete(_) => {
-                let index = self.history().delete(profile);
-                let answer = process.delete(&target).await;
-                if let Ok(located) = &answer {
-                    let is_done = matches!(located, Located::Here(()));
-                    self.history().deleted(index, is_done);
-                }
-                answer.is_ok()
-            }
-        }
-    }
-}
-
-/// What is added to a batch's number for each of its items.
-const ITEM: u128 = 1 << 40;
-/// Long enough for every schedule.
-const PATIENCE: Duration = Duration::from_secs(3_600);
-
-fn request(number: u128) -> RequestId {
-    RequestId::from_uuid(Uuid::from_u128(number))
-}
+/// In one of so many states a client runs alone from there, until all its requests have ended.
+const ALONE_EVERY: u64 = 512;
+/// Statements of a client that runs alone at the most, all its requests together: 111 was the largest seen.
+const ALONE_MAX: usize = 300;
 
 /// Runs a case under a seed. If anything was wrong the run is repeated, step for step, and its schedule written down.
 #[must_use]
@@ -348,32 +72,32 @@ pub fn run(case: &Case, seed: u64) -> Verdict {
 
 fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let setting = Arc::new(Setting {
-        world: Arc::new(Mutex::new(World::default())),
-        history: Arc::default(),
-        store: Arc::new(store(case.settings.clone())),
-    });
+    let record = Arc::new(store(case.settings.clone()));
     let mut run = Run {
-        setting: Arc::clone(&setting),
+        world: Arc::new(Mutex::new(World::default())),
+        recorder: Recorder::new(&record),
+        notes: Notes::default(),
+        store: Arc::clone(&record),
         executor: Executor::default(),
         trace: is_traced.then(Vec::new),
         schedule: DefaultHasher::new(),
         overlapped: false,
+        judge: Judge::new(&record, case.omission),
+        alone: None,
         findings: Vec::new(),
     };
+    let world = Arc::clone(&run.world);
     {
-        let mut world = lock(&setting.world);
+        let mut world = lock(&world);
         world.broken = case.broken;
-        world
-            .stores
-            .insert(setting.store.id, (*setting.store).clone());
+        world.stores.insert(run.store.id, (*run.store).clone());
         for client in 0..case.processes {
             let skew = [0, 0, 600_000_000, -600_000_000][rng.random_range(0..4usize)];
             world.skews.insert(client, skew);
         }
     }
-    let processes: Vec<Arc<Profiles<SimParts>>> = (0..case.processes)
-        .map(|process| Arc::new(Profiles::new(parts(&setting.world, process, case.omission))))
+    let processes: Vec<Arc<Process>> = (0..case.processes)
+        .map(|process| Arc::new(Profiles::new(parts(&world, process, case.omission))))
         .collect();
 
     let mut number = 0;
@@ -394,9 +118,9 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
     run.finish(&tasks, &mut rng, &faults);
 
     // Whoever got no answer sends the request again, and nothing is in its way.
-    let mut again = setting.history().open();
+    let mut again = run.recorder.history.open();
     again.shuffle(&mut rng);
-    let fresh = Arc::new(Profiles::new(parts(&setting.world, 0, case.omission)));
+    let fresh = Arc::new(Profiles::new(parts(&world, 0, case.omission)));
     for (number, op) in again {
         let task = run.client(&fresh, number + REPEATED, vec![op]);
         run.finish(&[task], &mut rng, &Faults::NONE);
@@ -413,20 +137,29 @@ fn run_once(case: &Case, seed: u64, is_traced: bool) -> Verdict {
     run.apply_all(&mut rng);
     run.judge();
     if case.probes {
-        let rows = row_findings(&lock(&setting.world), &setting.store);
+        let rows = row_findings(&lock(&world), &run.store);
         run.findings.extend(rows);
     }
-    let before = lock(&setting.world).cells().clone();
-    run.apply_all(&mut rng);
-    if before != *lock(&setting.world).cells() {
-        run.findings
-            .push("a replay of the log changed cells".into());
+    let before = visible(&lock(&world), run.store.id);
+    lock(&world).end_grace();
+    let log = lock(&world).log.clone();
+    for event in log {
+        let mut world = lock(&world);
+        for batch in fold([event]) {
+            world.apply_whole(Statement::WriteCells(batch));
+        }
+        if before != visible(&world, run.store.id) {
+            run.findings
+                .push("a record that was applied again changed what is read".into());
+            break;
+        }
     }
 
     Verdict {
         seed,
         findings: run.findings,
         overlapped: run.overlapped,
+        judged: run.judge.judged,
         fingerprint: run.schedule.finish(),
         trace: run.trace.unwrap_or_default(),
     }
@@ -445,12 +178,18 @@ impl Faults {
 }
 
 struct Run {
-    setting: Arc<Setting>,
+    world: Shared,
+    recorder: Recorder,
+    notes: Notes,
+    store: Arc<StoreRecord>,
     executor: Executor,
     /// A line a step, if anybody wants to read it.
     trace: Option<Vec<String>>,
     schedule: DefaultHasher,
     overlapped: bool,
+    judge: Judge,
+    /// The client that runs alone for now, and how many statements it took.
+    alone: Option<(usize, usize)>,
     findings: Vec<String>,
 }
 
@@ -466,12 +205,26 @@ enum Step {
 
 impl Run {
     fn client(&mut self, process: &Arc<Process>, first: u128, ops: Vec<Op>) -> usize {
-        let (setting, process) = (Arc::clone(&self.setting), Arc::clone(process));
+        let caller = Caller {
+            store: Arc::clone(&self.store),
+            notes: Arc::clone(&self.notes),
+            known: Arc::default(),
+        };
+        let process = Arc::clone(process);
         self.executor.spawn(async move {
             for (op, number) in ops.iter().zip(first..) {
-                setting.send(&process, number, op).await;
+                caller.send(&process, number, op).await;
             }
         })
+    }
+
+    /// Runs every task as far as it goes, and takes down what was noted.
+    fn settle(&mut self) {
+        self.executor.settle();
+        let world = lock(&self.world);
+        for note in take(&self.notes) {
+            self.recorder.record(&world, &self.store, note);
+        }
     }
 
     /// Runs until these tasks have ended, one way or another.
@@ -479,10 +232,15 @@ impl Run {
         // Half of all runs prefer some statements over others for a while: orders that even chance seldom gives.
         let mut favour: Option<BTreeMap<usize, u32>> = rng.random_bool(0.5).then(BTreeMap::new);
         for _ in 0..STEPS_MAX {
-            self.executor.settle();
+            self.settle();
             if tasks.iter().all(|task| !self.executor.is_running(*task)) {
                 return;
             }
+            let faults = if self.alone.is_some() {
+                &Faults::NONE
+            } else {
+                faults
+            };
             if rng.random_range(0..1_000) < faults.crash_permille
                 && let Some(task) = tasks.choose(rng)
                 && self.executor.is_running(*task)
@@ -494,20 +252,20 @@ impl Run {
                 self.executor.crash(*task);
                 continue;
             }
-            let open = lock(&self.setting.world).in_flight();
-            let Some(flight) = pick(&lock(&self.setting.world), &open, rng, &mut favour) else {
+            let open = self.open();
+            let Some(flight) = pick(&lock(&self.world), &open, rng, &mut favour) else {
                 self.findings
                     .push("everybody waits, and nothing is in flight".into());
                 return;
             };
             self.step(flight, rng, faults);
-            let findings = state_findings(
-                &lock(&self.setting.world),
-                &self.setting.history(),
-                &self.setting.store,
+            let findings = self.judge.state(
+                &lock(&self.world),
+                &self.recorder.history,
+                self.schedule.finish(),
             );
-            if !findings.is_empty() {
-                self.findings.extend(findings);
+            self.findings.extend(findings);
+            if !self.findings.is_empty() {
                 return;
             }
         }
@@ -515,19 +273,45 @@ impl Run {
             .push(format!("no end within {STEPS_MAX} steps"));
     }
 
+    /// What may be next: anything in flight, or of one client only, now and then, until its requests have ended. From any state
+    /// a request alone ends within a bounded number of statements.
+    fn open(&mut self) -> Vec<(u64, bool)> {
+        let world = lock(&self.world);
+        let open = world.in_flight();
+        let of = |client: usize| {
+            let own = open.iter().filter(|(flight, is_orphan)| {
+                let entry = world.flight(*flight);
+                !is_orphan && entry.is_some_and(|entry| entry.client == client)
+            });
+            own.copied().collect::<Vec<_>>()
+        };
+        if self.alone.is_none() && self.schedule.finish() % ALONE_EVERY == 1 {
+            let first = open.iter().find(|(_, is_orphan)| !is_orphan);
+            let first = first.and_then(|(flight, _)| world.flight(*flight));
+            self.alone = first.map(|entry| (entry.client, 0));
+        }
+        if let Some((client, statements)) = &mut self.alone {
+            let own = of(*client);
+            *statements += 1;
+            if !own.is_empty() && *statements <= ALONE_MAX {
+                return own;
+            }
+            if !own.is_empty() {
+                self.findings.push(format!(
+                    "client {client}, alone, does not end within {ALONE_MAX} statements"
+                ));
+            }
+            self.alone = None;
+        }
+        open
+    }
+
     fn step(&mut self, flight: u64, rng: &mut SmallRng, faults: &Faults) {
-        let mut world = lock(&self.setting.world);
+        let mut world = lock(&self.world);
         let Some(entry) = world.flight(flight) else {
             return;
         };
-        let is_write = matches!(
-            entry.statement,
-            Statement::Attempt(_)
-                | Statement::WriteCells(_)
-                | Statement::List(_)
-                | Statement::Unlist(_)
-                | Statement::Publish(_)
-        );
+        let is_write = entry.statement.is_write();
         let client = entry.client;
         let (statement, is_orphan) = (entry.statement.clone(), entry.is_orphan);
         self.overlapped |= world.is_overlapped(client);
@@ -562,15 +346,17 @@ impl Run {
 
     /// Judges what is there now, when nothing is under way.
     fn judge(&mut self) {
-        let world = lock(&self.setting.world);
-        let findings = quiet_findings(&world, &self.setting.history(), &self.setting.store);
+        let world = lock(&self.world);
+        let unexplained = self.judge.explain(&world, &self.recorder.history);
+        self.findings.extend(unexplained);
+        let findings = quiet_findings(&world, &self.recorder.history, &self.store);
         self.findings.extend(findings);
     }
 
     /// Lets everything land, or not, that nobody waits for any more.
     fn land(&mut self, rng: &mut SmallRng) {
         loop {
-            let open = lock(&self.setting.world).in_flight();
+            let open = lock(&self.world).in_flight();
             let Some((flight, _)) = open.choose(rng) else {
                 return;
             };
@@ -580,7 +366,7 @@ impl Run {
 
     /// Applies every record of the log, in any order, some twice, as any number of workers would.
     fn apply_all(&mut self, rng: &mut SmallRng) {
-        let mut records: Vec<_> = lock(&self.setting.world).log.clone();
+        let mut records: Vec<_> = lock(&self.world).log.clone();
         let twice: Vec<_> = records
             .iter()
             .filter(|_| rng.random_bool(0.3))
@@ -592,7 +378,7 @@ impl Run {
             let events: Vec<TraitEvent> = records
                 .drain(..records.len().min(rng.random_range(1..4)))
                 .collect();
-            let worker = parts(&self.setting.world, 99, None);
+            let worker = parts(&self.world, 99, None);
             let findings = Arc::new(Mutex::new(Vec::new()));
             let failed = Arc::clone(&findings);
             let task = self.executor.spawn(async move {

@@ -158,15 +158,20 @@ impl Solo {
             let open = lock(&self.world).in_flight();
             cost.rounds += 1;
             for (flight, is_orphan) in open {
-                let mut world = lock(&self.world);
                 if is_orphan {
                     continue;
                 }
-                let Some(entry) = world.flight(flight) else {
+                let entry = lock(&self.world)
+                    .flight(flight)
+                    .map(|entry| entry.statement.clone());
+                let Some(statement) = entry else {
                     continue;
                 };
-                cost.count(&entry.statement);
-                match fate(&entry.statement) {
+                cost.count(&statement);
+                // Asked while nobody holds the world, so that it may change something in it.
+                let fate = fate(&statement);
+                let mut world = lock(&self.world);
+                match fate {
                     Fate::Answered => world.execute(flight),
                     Fate::AppliedInSilence => world.execute_unknown(flight, true),
                     Fate::Silence => world.execute_unknown(flight, false),
@@ -204,7 +209,7 @@ impl Cost {
         match statement {
             Statement::ReadClaim(_) | Statement::ReadOwners(_) => self.claims += 1,
             Statement::ReadNode(_) | Statement::ReadStatics(_) => self.nodes += 1,
-            Statement::ReadCells(_) => self.cells += 1,
+            Statement::ReadCells(_) | Statement::ReadMarks(..) => self.cells += 1,
             Statement::Attempt(_) => self.conditional += 1,
             Statement::WriteCells(_)
             | Statement::List(_)

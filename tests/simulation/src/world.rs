@@ -1,6 +1,7 @@
 //! What the ports stand for: tables, a log, and the statements that are in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::task::Waker;
 
 use kith_domain::event::{Event, PurgeEvent, TraitEvent};
@@ -15,8 +16,13 @@ use kith_profiles::ports::{
     Standing, Verdict, VerdictRow, Verdicts,
 };
 
+mod broken;
+
+pub use broken::Broken;
+use broken::Shadow;
+
 /// One statement in flight.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Statement {
     /// A claim's read.
     ReadClaim(ClaimKey),
@@ -30,6 +36,8 @@ pub enum Statement {
     Attempt(Conditional),
     /// A read of cells.
     ReadCells(CellRead),
+    /// The second half of a read of cells by an engine that reads member rows first: the rest, a moment later.
+    ReadMarks(CellRead, Vec<ProfileId>),
     /// A plain batch.
     WriteCells(CellBatch),
     /// The removal of a partition of cells.
@@ -66,6 +74,7 @@ impl Statement {
             | Self::ReadNode(_)
             | Self::ReadStatics(_)
             | Self::ReadCells(_)
+            | Self::ReadMarks(..)
             | Self::Page(..)
             | Self::ReadStore(_)
             | Self::ReadStatus(_)
@@ -75,7 +84,7 @@ impl Statement {
 }
 
 /// The answer to a statement.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// To [`Statement::ReadClaim`].
     Claim(Option<Claim>),
@@ -100,7 +109,7 @@ pub enum Reply {
 }
 
 /// A statement in flight, or answered and not yet collected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Flight {
     /// Whose it is.
     pub client: usize,
@@ -113,23 +122,8 @@ pub struct Flight {
     waker: Option<Waker>,
 }
 
-/// A condition of the engine that is left out, to see whether it is missed (`identity-protocol.md` 8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Broken {
-    /// LINK takes a parent whose own pointer is not as read.
-    LinkIgnoresPointer,
-    /// LINK takes a dead parent.
-    LinkIgnoresDead,
-    /// POINT takes a dead child.
-    PointIgnoresDead,
-    /// CLAIM and RELEASE look at the owner only, not at the exact claim.
-    ClaimByOwner,
-    /// A pointer without a verdict counts as linked.
-    UndecidedFollowed,
-}
-
 /// Tables, log and flights.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct World {
     claims: BTreeMap<ClaimKey, Claim>,
     owners: BTreeMap<ClaimKey, Owners>,
@@ -144,6 +138,8 @@ pub struct World {
     listing: BTreeSet<ProfileKey>,
     /// A condition that is left out.
     pub broken: Option<Broken>,
+    /// What a broken engine keeps of former states.
+    shadow: Shadow,
     /// Stores by id.
     pub stores: BTreeMap<StoreId, StoreRecord>,
     /// Stores that were deleted.
@@ -156,19 +152,31 @@ pub struct World {
     pub stamps: BTreeMap<RequestId, Micros>,
     /// Records that reached the log and are no events.
     pub poison: usize,
+    /// Every profile that was ever claimed for, and the request that did it first: it made the id.
+    pub made: BTreeMap<ProfileId, RequestId>,
+    /// Conditional statements whose outcome stayed unknown.
+    pub unknowns: u64,
+    /// Writes that were applied.
+    pub changes: u64,
+    /// The last CLAIM that gave each identifier to somebody, released or not.
+    pub added: BTreeMap<ClaimKey, Claim>,
+    /// A request that gave two stamps, if any did.
+    pub restamped: Option<RequestId>,
     flights: BTreeMap<u64, Flight>,
     next_flight: u64,
     /// Steps so far: simulated time.
     pub steps: u64,
     /// How far each client's wall clock is off, in microseconds.
     pub skews: BTreeMap<usize, i64>,
-    next_id: u128,
+    /// The last id that was counted; where a client counts for itself, it begins at a number of its own.
+    pub last_id: u128,
 }
 
 impl World {
     /// Puts a statement in flight.
     pub fn depart(&mut self, client: usize, statement: Statement) -> u64 {
         self.next_flight += 1;
+        self.on_departure(&statement);
         let flight = Flight {
             client,
             statement,
@@ -246,6 +254,12 @@ impl World {
         let statement = entry.statement.clone();
         if entry.is_orphan {
             self.flights.remove(&flight);
+            self.apply_whole(statement);
+            return;
+        }
+        let (statement, rest) = self.bend(statement);
+        if let (Some(rest), Some(entry)) = (rest, self.flights.get_mut(&flight)) {
+            entry.statement = rest;
             self.apply(&statement);
             return;
         }
@@ -265,21 +279,20 @@ impl World {
             return;
         };
         let (client, statement) = (entry.client, entry.statement.clone());
-        let reply = if matches!(statement, Statement::Attempt(_)) {
-            Reply::Outcome(Outcome::Unknown)
-        } else {
-            Reply::Failed
-        };
-        self.answer(flight, reply);
+        self.answer(flight, Self::unknown(&statement));
         if applied {
-            self.apply(&statement);
+            let former = self.former(&statement);
+            self.apply_whole(statement);
+            self.keep(former);
         } else {
             let ghost = self.depart(client, statement);
             self.abandon(ghost);
         }
     }
 
-    fn answer(&mut self, flight: u64, reply: Reply) {
+    /// Answers a statement with this, whatever the tables say.
+    pub fn answer(&mut self, flight: u64, reply: Reply) {
+        self.unknowns += u64::from(matches!(reply, Reply::Outcome(Outcome::Unknown)));
         if let Some(entry) = self.flights.get_mut(&flight) {
             entry.reply = Some(reply);
             if let Some(waker) = entry.waker.take() {
@@ -290,56 +303,108 @@ impl World {
 
     /// A counter, as the source of ids.
     pub fn count(&mut self) -> u128 {
-        self.next_id += 1;
-        self.next_id
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// What an answer is that never comes.
+    #[must_use]
+    pub fn unknown(statement: &Statement) -> Reply {
+        if matches!(statement, Statement::Attempt(_)) {
+            Reply::Outcome(Outcome::Unknown)
+        } else {
+            Reply::Failed
+        }
+    }
+
+    /// Applies a statement that nobody waits for, whatever an engine makes of it.
+    pub fn apply_whole(&mut self, statement: Statement) {
+        let (statement, rest) = self.bend(statement);
+        self.apply(&statement);
+        if let Some(rest) = rest {
+            self.apply(&rest);
+        }
     }
 
     /// Applies a statement. `None`: a node's read whose verdict is absent goes on with a second read.
-    fn apply(&mut self, statement: &Statement) -> Option<Reply> {
-        Some(match statement {
-            Statement::ReadClaim(key) => Reply::Claim(self.claims.get(key).copied()),
-            Statement::ReadOwners(read) => Reply::Owners(self.read_owners(*read)),
-            Statement::ReadNode(read) => return self.read_node(*read).map(Reply::Node),
-            Statement::ReadStatics(at) => {
-                let mut node = self.nodes.get(at).cloned().unwrap_or_default();
-                node.verdicts.clear();
-                Reply::Node(node)
+    pub fn apply(&mut self, statement: &Statement) -> Option<Reply> {
+        self.changes += u64::from(statement.is_write());
+        match statement {
+            Statement::Attempt(conditional) => {
+                self.on_settled(conditional);
+                return Some(Reply::Outcome(self.attempt(conditional)));
             }
-            Statement::Attempt(conditional) => Reply::Outcome(self.attempt(conditional)),
-            Statement::ReadCells(read) => Reply::Rows(self.read_cells(read)),
-            Statement::WriteCells(batch) => {
-                self.write_cells(batch);
-                Reply::Done
-            }
-            Statement::Purge(at, time) => {
-                self.purge(*at, *time);
-                Reply::Done
-            }
+            Statement::WriteCells(batch) => self.write_cells(batch),
+            Statement::Purge(at, time) => self.purge(*at, *time),
             Statement::List(at) => {
                 self.listing.insert(*at);
-                Reply::Done
             }
             Statement::Unlist(at) => {
                 self.listing.remove(at);
-                Reply::Done
+            }
+            Statement::Publish(record) => match Event::decode(&record.payload) {
+                Ok(Event::Traits(event)) => {
+                    // A batch has an event for each of its people, who carry other traits.
+                    let is_again = |former: &&TraitEvent| {
+                        former.request == event.request
+                            && former.profile == event.profile
+                            && former.traits == event.traits
+                    };
+                    let former = self.log.iter().find(is_again);
+                    if former.is_some_and(|former| former.stamp != event.stamp) {
+                        self.restamped = Some(event.request);
+                    }
+                    self.stamps.insert(event.request, event.stamp);
+                    self.log.push(event);
+                }
+                Ok(Event::Purge(event)) => self.purges.push(event),
+                Err(_) => self.poison += 1,
+            },
+            Statement::ReadClaim(_)
+            | Statement::ReadNode(_)
+            | Statement::ReadStatics(_)
+            | Statement::ReadCells(_)
+            | Statement::ReadMarks(..)
+            | Statement::Page(..)
+            | Statement::ReadStore(_)
+            | Statement::ReadStatus(_)
+            | Statement::ReadOwners(_)
+            | Statement::Sleep => return self.read(statement),
+        }
+        Some(Reply::Done)
+    }
+
+    /// The answer to a statement that changes nothing; of others it says only that they are done. `None` as of
+    /// [`World::apply`].
+    #[must_use]
+    pub fn read(&self, statement: &Statement) -> Option<Reply> {
+        Some(match statement {
+            Statement::ReadClaim(key) => Reply::Claim(self.seen_claim(*key)),
+            Statement::ReadOwners(read) => Reply::Owners(self.read_owners(*read)),
+            Statement::ReadNode(read) => return self.read_node(*read).map(Reply::Node),
+            Statement::ReadStatics(at) => {
+                let mut node = self.seen_node(*at, false);
+                node.verdicts.clear();
+                Reply::Node(node)
+            }
+            Statement::ReadCells(read) => Reply::Rows(self.read_cells(read)),
+            Statement::ReadMarks(read, members) => {
+                let mut rows = self.read_cells(read);
+                rows.members.clone_from(members);
+                Reply::Rows(rows)
             }
             Statement::Page(store, order, after, limit) => {
                 Reply::Page(self.page(*store, *order, *after, *limit))
             }
             Statement::ReadStore(store) => Reply::Store(Box::new(self.stores.get(store).cloned())),
             Statement::ReadStatus(store) => Reply::Deleted(self.deleted_stores.contains(store)),
-            Statement::Publish(record) => {
-                match Event::decode(&record.payload) {
-                    Ok(Event::Traits(event)) => {
-                        self.stamps.insert(event.request, event.stamp);
-                        self.log.push(event);
-                    }
-                    Ok(Event::Purge(event)) => self.purges.push(event),
-                    Err(_) => self.poison += 1,
-                }
-                Reply::Done
-            }
-            Statement::Sleep => Reply::Done,
+            Statement::Sleep
+            | Statement::Attempt(_)
+            | Statement::WriteCells(_)
+            | Statement::Purge(..)
+            | Statement::List(_)
+            | Statement::Unlist(_)
+            | Statement::Publish(_) => Reply::Done,
         })
     }
 
@@ -353,7 +418,7 @@ impl World {
     }
 
     fn read_node(&self, read: NodeRead) -> Option<Node> {
-        let whole = self.nodes.get(&read.at).cloned().unwrap_or_default();
+        let whole = self.seen_node(read.at, read.verdicts == Verdicts::All);
         let verdicts = match read.verdicts {
             Verdicts::None => Vec::new(),
             Verdicts::All => whole.verdicts.clone(),
@@ -394,7 +459,12 @@ impl World {
                     place: *place,
                     by_request: *by_request,
                 };
-                self.set_claim(*key, *expected, claim)
+                let outcome = self.set_claim(*key, *expected, claim);
+                if outcome == Outcome::Applied {
+                    self.made.entry(*profile).or_insert(*by_request);
+                    self.added.insert(*key, claim);
+                }
+                outcome
             }
             Conditional::Release {
                 key,
@@ -494,7 +564,7 @@ impl World {
                     verdict: Verdict::Linked,
                 };
                 self.on_node(*parent, *expected, Some(row), false, |node| {
-                    node.verdicts.push(row)
+                    write_verdict(&mut node.verdicts, row);
                 })
             }
             Conditional::Void {
@@ -519,7 +589,7 @@ impl World {
                         ..Standing::default()
                     });
                 }
-                node.verdicts.push(row);
+                write_verdict(&mut node.verdicts, row);
                 Outcome::Applied
             }
             Conditional::Kill {
@@ -540,11 +610,12 @@ impl World {
     ) -> Outcome {
         let standing = self.claims.get(&key).map(|claim| claim.id);
         // The owner alone: whoever was read to have it, or not to.
+        let is_any = self.broken == Some(Broken::ReleaseAnyClaim) && claim.profile.is_none();
         let by_owner = self.broken == Some(Broken::ClaimByOwner) && {
             let owner = self.claims.get(&key).and_then(|claim| claim.profile);
             owner.is_some() == expected.is_some() || owner.is_none()
         };
-        if standing != expected && !by_owner {
+        if standing != expected && !by_owner && !is_any {
             return Outcome::Refused(Standing {
                 claim_id: standing,
                 ..Standing::default()
@@ -595,7 +666,9 @@ impl World {
 
     fn read_cells(&self, read: &CellRead) -> CellRows {
         let Some(whole) = self.cells.get(&read.at) else {
-            return CellRows::default();
+            let mut rows = CellRows::default();
+            self.bend_rows(read, &mut rows);
+            return rows;
         };
         let mut rows = CellRows::default();
         for select in &read.select {
@@ -625,6 +698,7 @@ impl World {
                 Select::Traits => rows.traits.clone_from(&whole.traits),
             }
         }
+        self.bend_rows(read, &mut rows);
         rows
     }
 
@@ -636,15 +710,16 @@ impl World {
         {
             return;
         }
-        self.written
-            .entry(batch.at)
-            .or_default()
-            .push(batch.clone());
+        let written = self.written.entry(batch.at).or_default();
+        if !written.contains(batch) {
+            written.push(batch.clone());
+        }
         self.write_rows(batch);
     }
 
     /// What was written at or before the time goes, and stays away for as long as the removal is remembered.
     fn purge(&mut self, at: ProfileKey, time: Micros) {
+        let time = self.purge_time(at, time);
         let purged = self.purged.entry(at).or_insert(time);
         *purged = (*purged).max(time);
         self.cells.remove(&at);
@@ -683,8 +758,8 @@ impl World {
                 }
                 CellWrite::Link(row) => write_link(&mut rows.links, *row),
                 CellWrite::Member(profile) => {
-                    if !rows.members.contains(profile) {
-                        rows.members.push(*profile);
+                    if let Err(place) = rows.members.binary_search(profile) {
+                        rows.members.insert(place, *profile);
                     }
                 }
                 CellWrite::Root(ancestor) => rows.root = Some(*ancestor),
@@ -737,7 +812,43 @@ impl World {
         }
     }
 
+    /// Names what tables and log hold, however it came about: equal for equal contents.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut state = DefaultHasher::new();
+        self.claims.hash(&mut state);
+        self.owners.hash(&mut state);
+        self.deleted_stores.hash(&mut state);
+        self.nodes.hash(&mut state);
+        self.cells.hash(&mut state);
+        self.purged.hash(&mut state);
+        self.forgotten.hash(&mut state);
+        self.ident_times.hash(&mut state);
+        self.listing.hash(&mut state);
+        self.stamps.hash(&mut state);
+        self.poison.hash(&mut state);
+        // In any order.
+        let batches = self.written.values().flatten();
+        batches
+            .map(hash_of)
+            .fold(0, u64::wrapping_add)
+            .hash(&mut state);
+        let events = self.log.iter().map(hash_of);
+        events.fold(0, u64::wrapping_add).hash(&mut state);
+        let purges = self.purges.iter().map(hash_of);
+        purges.fold(0, u64::wrapping_add).hash(&mut state);
+        state.finish()
+    }
+
     // ------------------------------------------------------------------------------------------ what predicates look at
+
+    /// The same tables, with everybody crashed and all that was in flight lost.
+    #[must_use]
+    pub fn crashed(&self) -> Self {
+        let mut world = self.clone();
+        world.flights.clear();
+        world
+    }
 
     /// Whether a profile is in its store's listing.
     #[must_use]
@@ -804,27 +915,38 @@ impl World {
     }
 }
 
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut state = DefaultHasher::new();
+    value.hash(&mut state);
+    state.finish()
+}
+
+// Rows are kept in the order of their keys, as tables do: what was written in another order is the same state.
+
+fn write_verdict(rows: &mut Vec<VerdictRow>, row: VerdictRow) {
+    let key = |row: &VerdictRow| (row.child, row.token);
+    let place = rows.partition_point(|old| key(old) < key(&row));
+    rows.insert(place, row);
+}
+
 fn write_ident(rows: &mut Vec<IdentRow>, row: &IdentRow) {
-    match rows.iter_mut().find(|old| old.claim == row.claim) {
-        Some(old) => old.settled |= row.settled,
-        None => rows.push(row.clone()),
+    match rows.binary_search_by_key(&row.claim, |old| old.claim) {
+        Ok(place) => rows[place].settled |= row.settled,
+        Err(place) => rows.insert(place, row.clone()),
     }
 }
 
 fn write_link(rows: &mut Vec<LinkRow>, row: LinkRow) {
-    match rows
-        .iter_mut()
-        .find(|old| old.child == row.child && old.token == row.token)
-    {
-        Some(old) => old.settled |= row.settled,
-        None => rows.push(row),
+    match rows.binary_search_by_key(&(row.child, row.token), |old| (old.child, old.token)) {
+        Ok(place) => rows[place].settled |= row.settled,
+        Err(place) => rows.insert(place, row),
     }
 }
 
 fn write_trait(rows: &mut Vec<TraitCell>, definition: DefinitionId, cell: TraitCell) {
-    match rows.iter_mut().find(|old| old.definition == definition) {
-        Some(old) if cell.replaces(old) => *old = cell,
-        Some(_) => {}
-        None => rows.push(cell),
+    match rows.binary_search_by_key(&definition, |old| old.definition) {
+        Ok(place) if cell.replaces(&rows[place]) => rows[place] = cell,
+        Ok(_) => {}
+        Err(place) => rows.insert(place, cell),
     }
 }

@@ -58,7 +58,7 @@ const LIST: Cost = cost([0, 0, 1, 1, 0, 0, 0]);
 /// Removal of an identifier's row, after its claim was released.
 const FORGET: Cost = cost([1, 0, 0, 0, 0, 1, 0]);
 
-/// The event that asks for the purge, once the set is dead.
+/// The event that asks for the purge of a dead set (ADR 11).
 const ASK: Cost = cost([1, 0, 0, 0, 0, 0, 1]);
 
 /// `trait-order.md` 8, merge: clocks are read, and carried up where they are newer, for all joined profiles at once.

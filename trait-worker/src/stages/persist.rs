@@ -5,6 +5,7 @@
 
 use kith_domain::time::Micros;
 use kith_profiles::apply;
+use kith_profiles::corrupt::is_first;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{Clock, Database};
 use kith_profiles::purge::{self, EndedStores, PurgeError};
@@ -37,9 +38,10 @@ pub(crate) async fn persist<D: Database, C: Clock>(
         }
         // The traits are durable, and whether somebody's node can be read is not this record's business: it would stop every
         // worker, one after another.
-        Err(PurgeError::Port(error @ PortError::Corrupt { .. })) => {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            error!(error, "whether a profile is dead cannot be read");
+        Err(PurgeError::Port(PortError::Corrupt { detail, .. })) => {
+            if is_first(&detail) {
+                error!(detail, "whether a profile is dead cannot be read");
+            }
             Ok(())
         }
         Err(error) => Err(Otherwise::from_purge(STAGE, error)),

@@ -8,7 +8,7 @@ use super::{EventError, Kind, VERSION, read};
 use crate::id::{ProfileId, ProfileKey, RequestId, StoreId};
 
 /// What is to be purged. Whoever applies it looks whether that is so, and erases what there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PurgeEvent {
     /// The store.
     pub store: StoreId,
@@ -19,7 +19,7 @@ pub struct PurgeEvent {
 }
 
 /// What of a store is to be purged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// A dead set, by the root that was killed.
     Set(ProfileId),

@@ -6,6 +6,8 @@
 use kith_domain::id::{LinkToken, ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
 
+use crate::corrupt::not_older;
+use crate::environment::{Environment, Omission};
 use crate::error::PortError;
 use crate::ports::{
     CellRead, CellRows, Database, Node, NodeRead, Pointer, Select, Verdict, Verdicts,
@@ -54,8 +56,8 @@ pub(crate) struct Found {
     pub(crate) passed: Vec<Passed>,
     /// Whether a hint was followed.
     pub(crate) hinted: bool,
-    /// The newest clock row of every profile met.
-    pub(crate) clock: Micros,
+    /// The clock row of every profile met, in order.
+    pub(crate) clocks: Vec<Micros>,
     /// What was selected from the start's cells.
     pub(crate) rows: CellRows,
     /// Whether the start's node has ever been written.
@@ -63,6 +65,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// What a stamp must be later than, as far as this find can tell: the newest clock row of every profile met.
+    pub(crate) fn seen<E: Environment>(&self, env: &E) -> Micros {
+        if env.omits(Omission::ClocksOfAllMet) {
+            return self.clocks.last().copied().unwrap_or(Micros::EPOCH);
+        }
+        self.clocks.iter().copied().max().unwrap_or(Micros::EPOCH)
+    }
+
     /// The live root, whatever its pointer.
     pub(crate) fn root(&self) -> Option<Root> {
         match self.end {
@@ -195,7 +205,7 @@ async fn begin<D: Database>(
                 end: End::Dead,
                 passed: Vec::new(),
                 hinted: false,
-                clock: rows.clock.unwrap_or(Micros::EPOCH),
+                clocks: vec![rows.clock.unwrap_or(Micros::EPOCH)],
                 rows,
                 has_node: node != Node::default(),
             },
@@ -230,6 +240,9 @@ async fn hop<D: Database>(
         let Some(pointer) = walk.pointer else {
             continue;
         };
+        if pointer.parent >= walk.at {
+            return Err(not_older("find", store, walk.at, pointer.parent));
+        }
         let hint = (walk.at == walk.found.start)
             .then_some(walk.found.rows.root)
             .flatten()
@@ -248,9 +261,6 @@ async fn hop<D: Database>(
                 vec![Select::Clock, Select::Link(walk.at, pointer.token)],
             ),
         };
-        if to >= walk.at {
-            return Err(not_older(walk.at, to));
-        }
         let at = ProfileKey { store, profile: to };
         steps.push((index, step));
         reads.push(NodeRead { at, verdicts });
@@ -259,8 +269,10 @@ async fn hop<D: Database>(
     let (nodes, rows) = futures_util::try_join!(database.nodes(&reads), database.read(&cells))?;
     for (((index, step), node), rows) in steps.into_iter().zip(nodes).zip(rows) {
         let walk = &mut walks[index];
-        walk.found.clock = walk.found.clock.max(rows.clock.unwrap_or(Micros::EPOCH));
+        walk.found.clocks.push(rows.clock.unwrap_or(Micros::EPOCH));
         match step {
+            // Whoever was ever linked to has a clock, but for crashes: this is nobody to start from.
+            Step::Hint(_) if rows.clock.is_none() => walk.found.rows.root = None,
             Step::Hint(ancestor) => {
                 walk.found.hinted = true;
                 walk.arrive(ancestor, &node);
@@ -298,12 +310,4 @@ pub(crate) fn verdict_of(node: &Node, child: ProfileId, token: LinkToken) -> Opt
         .iter()
         .find(|row| row.child == child && row.token == token)
         .map(|row| row.verdict)
-}
-
-fn not_older(child: ProfileId, parent: ProfileId) -> PortError {
-    metrics::counter!("kith_corrupt_rows_total", "kind" => "pointer").increment(1);
-    PortError::Corrupt {
-        operation: "find",
-        detail: format!("{child} points at {parent}, which is not older"),
-    }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use kith_domain::id::{LinkToken, ProfileId, ProfileKey, StoreId};
 
+use crate::corrupt::not_pointing;
 use crate::error::PortError;
 use crate::ports::{
     CellRead, CellRows, CellWrite, Database, LinkRow, NodeRead, Pointer, Select, Verdict, Verdicts,
@@ -37,7 +38,7 @@ impl Members {
 /// COLLECT for several profiles side by side, each with the rows wanted of every member.
 ///
 /// # Errors
-/// [`PortError`].
+/// [`PortError`], [`PortError::Corrupt`] where a link's child does not point at the profile that has the link.
 pub(crate) async fn collect_all<D: Database>(
     database: &D,
     store: StoreId,
@@ -46,13 +47,16 @@ pub(crate) async fn collect_all<D: Database>(
 ) -> Result<Vec<Members>, PortError> {
     let mut sets: Vec<Members> = vec![Members::default(); of.len()];
     let mut known: Vec<BTreeSet<ProfileId>> = of.iter().map(|id| BTreeSet::from([*id])).collect();
-    // Profiles still to be walked (their links looked at), and members known through a settled link (rows wanted only).
-    let mut walk: Vec<(usize, ProfileId)> = of.iter().copied().enumerate().collect();
+    // Profiles still to be walked (their links looked at), with the pointer that led to them, and members known through a
+    // settled link (rows wanted only).
+    let starts = of.iter().copied().enumerate();
+    let mut walk: Vec<(usize, ProfileId, Option<Pointer>)> =
+        starts.map(|(set, profile)| (set, profile, None)).collect();
     let mut fetch: Vec<(usize, ProfileId)> = Vec::new();
     while !walk.is_empty() || !fetch.is_empty() {
         let nodes: Vec<NodeRead> = walk
             .iter()
-            .map(|(_, profile)| NodeRead {
+            .map(|(_, profile, _)| NodeRead {
                 at: ProfileKey {
                     store,
                     profile: *profile,
@@ -62,7 +66,7 @@ pub(crate) async fn collect_all<D: Database>(
             .collect();
         let cells: Vec<CellRead> = walk
             .iter()
-            .map(|(_, profile)| {
+            .map(|(_, profile, _)| {
                 let mut select = select.to_vec();
                 select.push(Select::LinksAndMembers);
                 CellRead {
@@ -85,18 +89,32 @@ pub(crate) async fn collect_all<D: Database>(
         let mut rows = rows.into_iter();
         let mut next_walk = Vec::new();
         let mut next_fetch = Vec::new();
-        for (((set, profile), node), rows) in walk.into_iter().zip(nodes).zip(rows.by_ref()) {
+        for (((set, profile, linked), node), rows) in walk.into_iter().zip(nodes).zip(rows.by_ref())
+        {
+            // A link never changes, nor does the pointer that it is about.
+            if let Some(Pointer { parent, .. }) = linked
+                && linked != node.pointer
+            {
+                return Err(not_pointing("collect", store, profile, parent));
+            }
             for verdict in node
                 .verdicts
                 .iter()
                 .filter(|row| row.verdict == Verdict::Linked)
             {
+                if verdict.child <= profile {
+                    return Err(not_pointing("collect", store, verdict.child, profile));
+                }
                 let settled = rows.links.iter().any(|link| {
                     link.child == verdict.child && link.token == verdict.token && link.settled
                 });
                 // Below a settled link the member rows hold the whole subtree, the child included.
                 if !settled && known[set].insert(verdict.child) {
-                    next_walk.push((set, verdict.child));
+                    let pointer = Pointer {
+                        parent: profile,
+                        token: verdict.token,
+                    };
+                    next_walk.push((set, verdict.child, Some(pointer)));
                 }
             }
             for member in &rows.members {

@@ -254,7 +254,8 @@ impl State {
         evidence: impl Fn() -> Bytes,
     ) -> Result<Option<Joined>, Trouble> {
         // 3. The live roots, and the target among them.
-        if survey.roots.len() > 1 && !survey.undecided.is_empty() {
+        let is_open = survey.roots.len() > 1 && !survey.undecided.is_empty();
+        if is_open && !env.omits(Omission::SettleBeforeLink) {
             let evidence = evidence();
             for (child, pointer) in &survey.undecided {
                 settle::settle(
@@ -456,7 +457,7 @@ impl State {
     ) -> Result<Vec<Found>, Trouble> {
         let found = find_all(env.database(), question.store.id, starts).await?;
         for one in &found {
-            self.seen = self.seen.max(one.clock);
+            self.seen = self.seen.max(one.seen(env));
         }
         Ok(found)
     }

@@ -6,6 +6,7 @@ use kith_domain::id::{ProfileId, ProfileKey, StoreId};
 use super::attempt::{self, Answer};
 use super::find::{Root, verdict_of};
 use super::stamp;
+use crate::corrupt::not_older;
 use crate::environment::{Deadline, Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{Conditional, Database, Durability, NodeRead, Pointer, Verdict, Verdicts};
@@ -22,6 +23,9 @@ pub(crate) async fn settle<E: Environment>(
     evidence: Bytes,
     deadline: Deadline,
 ) -> Result<Verdict, Trouble> {
+    if pointer.parent >= child {
+        return Err(not_older("settle", store, child, pointer.parent).into());
+    }
     let parent = ProfileKey {
         store,
         profile: pointer.parent,
@@ -34,6 +38,9 @@ pub(crate) async fn settle<E: Environment>(
         && match node.pointer {
             None => true,
             // A parent that points further, or may, is no root or may stop being one.
+            Some(above) if above.parent >= pointer.parent => {
+                return Err(not_older("settle", store, pointer.parent, above.parent).into());
+            }
             Some(above) => {
                 let grandparent = ProfileKey {
                     store,

@@ -370,7 +370,7 @@ async fn agree<E: Environment>(
         let Some(root) = target.root() else {
             return Ok(Shared::Moved);
         };
-        state.seen = state.seen.max(target.clock);
+        state.seen = state.seen.max(target.seen(env));
         joined.chores.meet(target);
         joined.target = root.id;
         joined.chores.root = root.id;

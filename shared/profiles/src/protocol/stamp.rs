@@ -3,6 +3,7 @@
 use kith_domain::id::{ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
 
+use crate::corrupt::not_older;
 use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{
@@ -109,6 +110,9 @@ pub(crate) async fn look_again<E: Environment>(
     .await?;
     while let Some(Pointer { parent, token }) = pointer {
         let child = at.profile;
+        if parent >= child {
+            return Err(not_older("look again", at.store, child, parent).into());
+        }
         at.profile = parent;
         // The parent's node tells the verdict on this pointer and, in the same read, the parent's own pointer.
         let read = NodeRead {

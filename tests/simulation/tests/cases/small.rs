@@ -1,0 +1,78 @@
+//! Small cases, to be searched to their end.
+
+use kith_domain::settings::{IdentitySettings, LimitPolicy};
+use kith_simulation::case::Op;
+use kith_simulation::exhaustive::Small;
+
+fn small(prelude: &[&[usize]], clients: Vec<Op>, unknown: u8) -> Small {
+    Small {
+        settings: IdentitySettings::default(),
+        prelude: super::creates(prelude),
+        clients,
+        unknown,
+        crashes: true,
+        probes: true,
+        omission: None,
+        broken: None,
+    }
+}
+
+fn create(identifiers: &[usize]) -> Op {
+    Op::Create(identifiers.to_vec())
+}
+
+/// Two create a person of one identifier.
+pub(crate) fn one_identifier(unknown: u8) -> Small {
+    small(&[], vec![create(&[0]), create(&[0])], unknown)
+}
+
+/// Two create one new person, from both ends.
+pub(crate) fn two_creators(unknown: u8) -> Small {
+    small(&[], vec![create(&[0, 1]), create(&[1, 0])], unknown)
+}
+
+/// A merge of two people, and a create that brings the younger one a new identifier.
+pub(crate) fn a_create_and_a_merge(unknown: u8) -> Small {
+    let clients = vec![create(&[0, 1]), create(&[1, 2])];
+    small(&[&[0], &[1]], clients, unknown)
+}
+
+/// A create of what one person has and of something new, and the deletion of that person.
+pub(crate) fn a_create_and_a_deletion(unknown: u8) -> Small {
+    let clients = vec![create(&[0, 1]), Op::Delete(0)];
+    small(&[&[0]], clients, unknown)
+}
+
+/// A merge of two people, and the deletion of one of them; a third is there.
+pub(crate) fn a_merge_and_a_deletion(of: usize) -> Small {
+    let clients = vec![create(&[0, 1]), Op::Delete(of)];
+    small(&[&[0], &[1], &[2]], clients, 0)
+}
+
+/// Two merges that have one person in common, and the deletions of the older two.
+pub(crate) fn two_merges_and_two_deletions(unknown: u8) -> Small {
+    let clients = vec![
+        create(&[0, 1]),
+        create(&[1, 2]),
+        Op::Delete(0),
+        Op::Delete(1),
+    ];
+    small(&[&[0], &[1], &[2]], clients, unknown)
+}
+
+/// One e-mail address a person: somebody brings a second one, while that person is merged into an older one.
+pub(crate) fn an_eviction_and_a_merge(unknown: u8, policy: LimitPolicy) -> Small {
+    let clients = vec![create(&[1, 2]), create(&[2, 4])];
+    Small {
+        settings: super::limited(1, policy),
+        // A request for everybody would bring everything under the limit by itself.
+        probes: false,
+        ..small(&[&[1], &[0, 2]], clients, unknown)
+    }
+}
+
+/// An address is changed into one that somebody else creates a person with.
+pub(crate) fn a_change_and_a_create(unknown: u8) -> Small {
+    let clients = vec![Op::Change(0, 4), create(&[4, 2])];
+    small(&[&[0, 3]], clients, unknown)
+}

@@ -1,0 +1,114 @@
+//! Small cases, searched to their end: the smallest ones here, the rest by hand (`make exhaust`).
+
+mod cases;
+
+use cases::small::{
+    a_change_and_a_create, a_create_and_a_deletion, a_create_and_a_merge, a_merge_and_a_deletion,
+    an_eviction_and_a_merge, one_identifier, two_creators, two_merges_and_two_deletions,
+};
+use kith_domain::settings::LimitPolicy;
+use kith_profiles::environment::Omission;
+use kith_simulation::exhaustive::{Small, search};
+use kith_simulation::world::Broken;
+
+/// States of a search by hand at most: `KITH_EXHAUST_STATES` says.
+fn states_max() -> usize {
+    let states = std::env::var("KITH_EXHAUST_STATES").ok();
+    states.map_or(40_000_000, |states| {
+        states
+            .parse()
+            .expect("KITH_EXHAUST_STATES is a number of states")
+    })
+}
+
+/// Searches a case as far as it may, and says how far that was.
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are what a search by hand is for"
+)]
+fn explore(name: &str, case: &Small) {
+    let report = search(case, states_max());
+    println!("{name}, {} unknown: {report}", case.unknown);
+    assert!(report.findings.is_empty(), "{name}: {report}");
+}
+
+#[test]
+fn two_clients_and_one_identifier_are_searched_to_the_end() {
+    let report = search(&one_identifier(1), 2_000_000);
+    println!("{report}");
+    assert!(report.findings.is_empty(), "{report}");
+    assert!(report.is_exhausted, "{report}");
+    assert!(report.states > 10_000, "{report}");
+}
+
+#[test]
+fn what_is_left_out_is_found() {
+    let omitted = |omission, case| Small {
+        omission: Some(omission),
+        ..case
+    };
+    let broken = |broken, case| Small {
+        broken: Some(broken),
+        ..case
+    };
+    let mutants = [
+        omitted(Omission::Void, a_merge_and_a_deletion(0)),
+        omitted(Omission::SettleBeforeKill, a_merge_and_a_deletion(1)),
+        omitted(Omission::CarryClock, a_create_and_a_merge(0)),
+        omitted(Omission::Resend, one_identifier(1)),
+        broken(Broken::PointIgnoresDead, a_merge_and_a_deletion(1)),
+    ];
+    for case in mutants {
+        let report = search(&case, 2_000_000);
+        println!("{:?} {:?}: {report}", case.omission, case.broken);
+        assert!(!report.findings.is_empty(), "nobody misses {case:?}");
+        assert!(!report.trace.is_empty(), "{report}");
+    }
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn two_overlapping_creates() {
+    explore("two overlapping creates", &two_creators(0));
+    explore("two overlapping creates", &two_creators(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn a_create_against_a_merge() {
+    explore("a create against a merge", &a_create_and_a_merge(0));
+    explore("a create against a merge", &a_create_and_a_merge(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn a_create_against_a_deletion() {
+    explore("a create against a deletion", &a_create_and_a_deletion(0));
+    explore("a create against a deletion", &a_create_and_a_deletion(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn two_merges_against_two_deletions() {
+    let name = "two merges against two deletions";
+    explore(name, &two_merges_and_two_deletions(0));
+    explore(name, &two_merges_and_two_deletions(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn an_eviction_against_a_merge() {
+    for policy in [LimitPolicy::Fifo, LimitPolicy::Lifo] {
+        let name = "a limit eviction against a merge";
+        explore(name, &an_eviction_and_a_merge(0, policy));
+        explore(name, &an_eviction_and_a_merge(1, policy));
+    }
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn a_change_against_a_create_of_the_new_value() {
+    let name = "a change against a create of the new value";
+    explore(name, &a_change_and_a_create(0));
+    explore(name, &a_change_and_a_create(1));
+}
