@@ -15,7 +15,7 @@ use kith_profiles::environment::{self, Environment, Omission};
 use kith_profiles::error::{ClockUnsound, PortError};
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional, Control, Created, Durability,
-    Identity, Listing, Node, NodeRead, Order, Outcome,
+    Identity, Listing, Node, NodeRead, Order, Outcome, Owners, OwnersRead,
 };
 use kith_runtime::clock::SystemClock;
 use kith_runtime::lifecycle::{Exit, run_process};
@@ -188,6 +188,10 @@ impl Identity for Forcing {
         self.inner.claims(keys).await
     }
 
+    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
+        self.inner.owners(reads).await
+    }
+
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
         self.inner.nodes(reads).await
     }
@@ -227,6 +231,14 @@ impl Listing for Forcing {
         self.inner.add(profile, durability).await
     }
 
+    async fn remove(
+        &self,
+        profiles: &[ProfileKey],
+        durability: Durability,
+    ) -> Result<(), PortError> {
+        self.inner.remove(profiles, durability).await
+    }
+
     async fn page(
         &self,
         store: StoreId,
@@ -245,6 +257,14 @@ impl Control for Forcing {
 
     async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
         self.inner.create_store(record).await
+    }
+
+    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
+        self.inner.delete_store(account, store).await
+    }
+
+    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
+        self.inner.is_deleted(store).await
     }
 
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
