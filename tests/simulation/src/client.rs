@@ -85,14 +85,7 @@ impl Recorder {
         match note {
             Note::Begun(number, op) => self.history.begin(number, op),
             Note::Writes(number, identifiers, value, profile) => {
-                let create = Create {
-                    request: request(number),
-                    identifiers,
-                    value,
-                    sent: 0,
-                    answer: None,
-                    after: std::collections::BTreeSet::new(),
-                };
+                let create = Create::new(request(number), identifiers, value);
                 let index = self.history.send(world, store, create, profile);
                 self.creates.insert(number, index);
             }

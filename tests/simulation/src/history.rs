@@ -28,6 +28,24 @@ pub struct Create {
     pub answer: Option<(u64, ProfileId)>,
     /// Creates that had been acknowledged for the same person when this one was sent: it must win over them.
     pub after: BTreeSet<usize>,
+    /// Those of them that were acknowledged for the profile that this one names by its id.
+    by_id: BTreeSet<usize>,
+}
+
+impl Create {
+    /// One that is to be sent.
+    #[must_use]
+    pub fn new(request: RequestId, identifiers: Vec<Identifier>, value: String) -> Self {
+        Self {
+            request,
+            identifiers,
+            value,
+            sent: 0,
+            answer: None,
+            after: BTreeSet::new(),
+            by_id: BTreeSet::new(),
+        }
+    }
 }
 
 /// One request as its caller saw it: identity only.
@@ -198,24 +216,27 @@ impl History {
                 profile,
             })
         });
-        let mut named: BTreeSet<ProfileId> = create
+        let named: BTreeSet<ProfileId> = create
             .identifiers
             .iter()
             .filter_map(|one| owner_of(world, store, &store.claim_secret.claim_key(one)))
             .collect();
-        named.extend(patched);
-        create.after = (0..self.creates.len())
-            .filter(|other| {
-                let answered = self.acknowledged(*other);
-                let root = answered.and_then(|profile| {
-                    world.root_of(ProfileKey {
-                        store: store.id,
-                        profile,
-                    })
-                });
-                root.is_some_and(|root| named.contains(&root))
-            })
-            .collect();
+        for older in 0..self.creates.len() {
+            let answered = self.acknowledged(older);
+            let root = answered.and_then(|profile| {
+                world.root_of(ProfileKey {
+                    store: store.id,
+                    profile,
+                })
+            });
+            let is_by_id = root.is_some() && root == patched;
+            if is_by_id {
+                create.by_id.insert(older);
+            }
+            if is_by_id || root.is_some_and(|root| named.contains(&root)) {
+                create.after.insert(older);
+            }
+        }
         self.creates.push(create);
         self.creates.len() - 1
     }
@@ -240,8 +261,27 @@ impl History {
         answer.map(|(_, profile)| profile)
     }
 
-    /// Notes an answer. What came before it must be on the same person still: a release that overlapped may have taken the
-    /// identifier away, and then this is another person's first write.
+    /// Whether a change or a removal that may have taken an identifier of a create overlapped it.
+    fn is_released_beside(&self, create: usize) -> bool {
+        let create = &self.creates[create];
+        let own = self.set(|_, one| create.identifiers.contains(one));
+        self.calls.iter().any(|call| {
+            let ids = match call.asked {
+                Asked::Remove { ids, .. } => ids,
+                Asked::Change { old, .. } => 1 << old,
+                Asked::Resolve { .. }
+                | Asked::Delete(_)
+                | Asked::Lookup(_)
+                | Asked::Fetch(_)
+                | Asked::List(_) => 0,
+            };
+            let is_over = |(answered, _)| answered < create.sent;
+            ids & own != 0 && !call.answered.is_some_and(is_over)
+        })
+    }
+
+    /// Notes an answer. What came before it must be on the same person still; and a release that overlapped may have taken an
+    /// identifier away, and then this is another person's first write, whoever that person is merged with since.
     pub fn answer(
         &mut self,
         world: &World,
@@ -251,6 +291,10 @@ impl History {
     ) {
         self.tick += 1;
         self.creates[create].answer = Some((self.tick, profile));
+        if self.is_released_beside(create) {
+            let by_id = self.creates[create].by_id.clone();
+            self.creates[create].after = by_id;
+        }
         let root_of = |profile| {
             world.root_of(ProfileKey {
                 store: store.id,
@@ -258,10 +302,6 @@ impl History {
             })
         };
         let root = root_of(profile);
-        // Whoever made its profile found nobody: what was named when it was sent had been given up by then.
-        if world.made.get(&profile) == Some(&self.creates[create].request) {
-            self.creates[create].after.clear();
-        }
         let after: BTreeSet<usize> = self.creates[create]
             .after
             .iter()

@@ -458,13 +458,17 @@ impl Search<'_> {
                     results.push((next, *root));
                 }
                 None => {
+                    // Its own id is kept through its retries, also if a release took away what it had claimed for it.
                     for own in &self.problem.calls[number].makes {
-                        if state.facts.places[usize::from(*own)] == Place::Unborn {
-                            let mut next = state.clone();
-                            next.facts.places[usize::from(*own)] = Place::Under(*own);
-                            give(&mut next, free, *own, number);
-                            results.push((next, *own));
-                        }
+                        let mut next = state.clone();
+                        let root = match state.facts.places[usize::from(*own)] {
+                            Place::Unborn => *own,
+                            Place::Under(root) => root,
+                            Place::Dead => continue,
+                        };
+                        next.facts.places[usize::from(*own)] = Place::Under(root);
+                        give(&mut next, free, root, number);
+                        results.push((next, root));
                     }
                 }
             }

@@ -186,3 +186,20 @@ fn a_resolve_may_act_on_an_owner_that_a_release_beside_it_took_away_and_no_later
     assert_eq!(merged(6), Explained::Yes);
     assert_eq!(merged(8), Explained::No);
 }
+
+#[test]
+fn a_create_keeps_the_id_that_it_made_and_nobody_else_does() {
+    // Its claim was released before it knew of it, and it claims again for the same id.
+    let again = |makes: &[Profile]| {
+        let remove = Asked::Remove { at: 0, ids: 1 << A };
+        let calls = vec![
+            create(1, 1 << A, makes, Some((8, 0))),
+            call(2, Asked::Lookup(A), Some((3, Told::Owner(Some(0))))),
+            call(4, remove, Some((5, Told::Done))),
+            create(6, 1 << B, &[0, 1], None),
+        ];
+        explained(calls, &[Place::Under(0), Place::Unborn], [Some(0), None])
+    };
+    assert_eq!(again(&[0]), Explained::Yes);
+    assert_eq!(again(&[]), Explained::No);
+}
