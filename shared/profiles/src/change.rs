@@ -11,7 +11,7 @@ use kith_domain::time::Micros;
 
 use crate::Profiles;
 use crate::accept::{Write, accept, share};
-use crate::environment::{Deadline, Environment};
+use crate::environment::{Deadline, Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{
     CellBatch, CellWrite, Cells, Conditional, Durability, Identity, Ids, Outcome, Select,
@@ -248,7 +248,11 @@ impl<E: Environment> Profiles<E> {
                 Outcome::Refused(_) => all = false,
                 Outcome::Unknown => {
                     let again = std::slice::from_ref(release);
-                    attempt::send(env, again, Durability::Durable, target.deadline).await?;
+                    let answers =
+                        attempt::send(env, again, Durability::Durable, target.deadline).await?;
+                    if env.omits(Omission::StopAfterUnknown) {
+                        all &= answers.iter().all(|answer| answer.is_won());
+                    }
                 }
             }
         }

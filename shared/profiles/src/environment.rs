@@ -68,10 +68,18 @@ pub enum Omission {
     CarryBeforeLink,
     /// A stamp may equal one that was seen.
     LaterThanSeen,
+    /// Only the clock row of the last profile that a find met counts.
+    ClocksOfAllMet,
     /// The event goes out before the clock row is acknowledged.
     ClockBeforeEvent,
     /// A link is marked as settled with the child alone, without the members below it.
     CopyMembers,
+    /// A target whose own pointer has no verdict is linked to.
+    SettleBeforeLink,
+    /// A hint is written before the links that it skips are settled.
+    HintAfterCopies,
+    /// After an unknown outcome a release goes for whatever claim is there by then.
+    StopAfterUnknown,
 }
 
 /// The plain [`Environment`]: four parts.

@@ -27,6 +27,14 @@ pub enum Op {
     Remove(usize),
     /// Delete whoever has it.
     Delete(usize),
+    /// Look up who has it.
+    Lookup(usize),
+    /// Fetch whoever has it.
+    Fetch(usize),
+    /// List the identifiers of whoever has it.
+    List(usize),
+    /// Remove the one trait that every create writes from whoever has it.
+    Clear(usize),
 }
 
 /// What a run is made of. Everything else comes from the seed.
@@ -96,18 +104,19 @@ pub const IDENTIFIERS: [(&str, &str); 6] = [
     ("phone", "+13175550101"),
 ];
 
-fn body(identifiers: &[usize], value: &str) -> Vec<u8> {
+fn body(identifiers: &[usize], value: Option<&str>) -> Vec<u8> {
     let mut members: Vec<String> = identifiers
         .iter()
         .map(|one| format!("\"{}\":\"{}\"", IDENTIFIERS[*one].0, IDENTIFIERS[*one].1))
         .collect();
-    members.push(format!("\"firstName\":\"{value}\""));
+    let value = value.map_or("null".to_owned(), |value| format!("\"{value}\""));
+    members.push(format!("\"firstName\":{value}"));
     format!("{{\"traits\":{{\"Contact\":{{{}}}}}}}", members.join(",")).into_bytes()
 }
 
-/// What a body with these identifiers says, and with this value of the one trait that every body has.
+/// What a body with these identifiers says, and with this value of the one trait that every body has, or its removal.
 #[must_use]
-pub fn writes(store: &StoreRecord, identifiers: &[usize], value: &str) -> WriteSet {
+pub fn writes(store: &StoreRecord, identifiers: &[usize], value: Option<&str>) -> WriteSet {
     #[expect(clippy::expect_used, reason = "the bodies of a case are valid")]
     TraitsBody::parse(&body(identifiers, value))
         .ok()
@@ -118,7 +127,7 @@ pub fn writes(store: &StoreRecord, identifiers: &[usize], value: &str) -> WriteS
 /// The identifier with this number.
 #[must_use]
 pub fn identifier(store: &StoreRecord, number: usize) -> Identifier {
-    writes(store, &[number], "").identifiers.remove(0)
+    writes(store, &[number], None).identifiers.remove(0)
 }
 
 /// The request with this number.

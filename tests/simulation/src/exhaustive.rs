@@ -19,11 +19,15 @@ use kith_domain::settings::IdentitySettings;
 use kith_domain::store::StoreRecord;
 use kith_profiles::apply::fold;
 use kith_profiles::environment::Omission;
+use kith_profiles::ports::Outcome;
 
 use crate::case::{Op, identifier, store};
 use crate::client::Recorder;
-use crate::history::{REPEATED, quiet_findings, row_findings, state_findings};
+use crate::history::REPEATED;
+use crate::judge::unexplained;
+use crate::quiet::{quiet_findings, row_findings};
 use crate::replay::{Client, Role};
+use crate::states::state_findings;
 use crate::world::{Broken, Reply, Statement, World};
 
 /// A case to be searched.
@@ -137,7 +141,7 @@ pub fn search(case: &Small, states_max: usize) -> Report {
     let store = Arc::new(store(case.settings.clone()));
     let mut world = World::default();
     world.broken = case.broken;
-    let mut recorder = Recorder::default();
+    let mut recorder = Recorder::new(&store);
     for (number, op) in (1..).zip(&case.prelude) {
         let mut client = Client::new(role(case, 0, op, number, Arc::default()), &store);
         alone(&mut world, &mut client, &mut recorder, &store);
@@ -233,9 +237,7 @@ impl State {
         for statement in &self.late {
             statement.hash(&mut state);
         }
-        for create in &self.recorder.history.creates {
-            (create.request, &create.after).hash(&mut state);
-        }
+        self.hash_history(&mut state);
         state.finish()
     }
 
@@ -246,11 +248,24 @@ impl State {
         for statement in &self.late {
             statement.hash(&mut state);
         }
-        for create in &self.recorder.history.creates {
-            let answer = create.answer.map(|(_, profile)| profile);
-            (create.request, answer, &create.after).hash(&mut state);
-        }
+        self.hash_history(&mut state);
         state.finish()
+    }
+
+    /// What the history says beside the order of time.
+    fn hash_history(&self, state: &mut DefaultHasher) {
+        let history = &self.recorder.history;
+        for create in &history.creates {
+            let answer = create.answer.map(|(_, profile)| profile);
+            (create.request, answer, &create.after).hash(state);
+        }
+        // In an order of their own: who was sent first is of no matter, but by the order of time.
+        let mut calls: Vec<_> = history.calls.iter().collect();
+        calls.sort_by_key(|call| call.request);
+        for call in calls {
+            let told = call.answered.map(|(_, told)| told);
+            (call.request, told, call.is_unsure(&self.world)).hash(state);
+        }
     }
 
     fn give_up(&mut self, statement: Statement) {
@@ -294,7 +309,9 @@ impl Search {
                 && self.judged.insert(state.left())
             {
                 self.report.crashes += 1;
-                findings = self.crash(&state);
+                let explained = unexplained(&state.world, &state.recorder.history, &self.store);
+                findings.extend(explained.err());
+                findings.extend(self.crash(&state));
             }
             if !findings.is_empty() {
                 self.report.findings = findings;
@@ -373,6 +390,11 @@ impl Search {
         }
         if let Some((world, digest)) = world {
             (next.world, next.digest) = (Arc::clone(world), *digest);
+        }
+        if reply == Some(Reply::Outcome(Outcome::Unknown)) {
+            let mut world = (*next.world).clone();
+            world.unknowns += 1;
+            next.world = Arc::new(world);
         }
         let at = self.clients[client].advance(state.at[client], flight, reply);
         next.at[client] = at;

@@ -1,14 +1,13 @@
-//! What callers saw, and the predicates that judge it (`identity-protocol.md` 8, `trait-order.md` 10).
+//! What callers saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kith_domain::id::{ProfileId, ProfileKey, RequestId, StoreId};
-use kith_domain::identifier::Identifier;
+use kith_domain::id::{ProfileId, ProfileKey, RequestId};
+use kith_domain::identifier::{ClaimKey, Identifier};
 use kith_domain::store::StoreRecord;
-use kith_domain::traits::{TraitCell, join};
-use kith_profiles::ports::{Pointer, Verdict};
 
 use crate::case::Op;
+use crate::linear::{self, Asked, Facts, Place, Problem, Profile, Set, Told};
 use crate::world::World;
 
 /// What is added to a request's number when it is sent again.
@@ -31,13 +30,19 @@ pub struct Create {
     pub after: BTreeSet<usize>,
 }
 
-/// One deletion as its caller saw it.
-#[derive(Debug, Clone, Copy)]
-pub struct Delete {
-    /// Whom.
-    pub profile: ProfileId,
-    /// When it was answered, and whether it did it.
-    pub answer: Option<(u64, bool)>,
+/// One request as its caller saw it: identity only.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Which request.
+    pub request: RequestId,
+    /// What it asks for.
+    pub asked: Asked<ProfileId>,
+    /// When it was sent.
+    pub sent: u64,
+    /// When it was answered, and how.
+    pub answered: Option<(u64, Told<ProfileId>)>,
+    /// How many outcomes had been unknown when it was sent, and then, when it was answered.
+    unknowns: (u64, u64),
 }
 
 /// The history of one run.
@@ -45,13 +50,25 @@ pub struct Delete {
 pub struct History {
     /// All creates and patches, in the order of sending.
     pub creates: Vec<Create>,
-    /// All deletions.
-    pub deletes: Vec<Delete>,
-    /// Identifiers that a change or a removal was about: where they lead is not asked.
-    freed: BTreeSet<Identifier>,
+    /// All requests, reads among them, in the order of sending.
+    pub calls: Vec<Call>,
+    /// The identifiers by their numbers, with the keys of their claims.
+    pub identifiers: Vec<(Identifier, ClaimKey)>,
     /// Requests that were sent and not answered.
     open: BTreeMap<u128, Op>,
     tick: u64,
+}
+
+impl Call {
+    /// Whether an outcome was unknown since it was sent, and until it was answered if it was.
+    #[must_use]
+    pub fn is_unsure(&self, world: &World) -> bool {
+        let last = match self.answered {
+            Some(_) => self.unknowns.1,
+            None => world.unknowns,
+        };
+        self.unknowns.0 != last
+    }
 }
 
 impl History {
@@ -74,24 +91,107 @@ impl History {
             .collect()
     }
 
-    /// Notes that an identifier is changed or removed.
-    pub fn free(&mut self, identifier: Identifier) {
-        self.freed.insert(identifier);
-    }
-
-    /// Notes that a deletion is sent; returns its number.
-    pub fn delete(&mut self, profile: ProfileId) -> usize {
-        self.deletes.push(Delete {
-            profile,
-            answer: None,
+    /// A history of requests about these identifiers.
+    #[must_use]
+    pub fn of(identifiers: impl IntoIterator<Item = Identifier>, store: &StoreRecord) -> Self {
+        let keyed = identifiers.into_iter().map(|one| {
+            let key = store.claim_secret.claim_key(&one);
+            (one, key)
         });
-        self.deletes.len() - 1
+        Self {
+            identifiers: keyed.collect(),
+            ..Self::default()
+        }
     }
 
-    /// Notes the answer to a deletion.
-    pub fn deleted(&mut self, delete: usize, is_done: bool) {
+    /// How often anything was sent or answered.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// The set of those identifiers that `is_one` picks.
+    pub fn set(&self, is_one: impl Fn(usize, &Identifier) -> bool) -> Set {
+        let numbers = self.identifiers.iter().enumerate();
+        numbers
+            .filter(|(number, (one, _))| is_one(*number, one))
+            .fold(0, |set, (number, _)| set | 1 << number)
+    }
+
+    /// Notes that a request is sent; returns its place among the calls.
+    pub fn ask(&mut self, world: &World, request: RequestId, asked: Asked<ProfileId>) -> usize {
         self.tick += 1;
-        self.deletes[delete].answer = Some((self.tick, is_done));
+        self.calls.push(Call {
+            request,
+            asked,
+            sent: self.tick,
+            answered: None,
+            unknowns: (world.unknowns, world.unknowns),
+        });
+        self.calls.len() - 1
+    }
+
+    /// Notes the answer.
+    pub fn tell(&mut self, world: &World, call: usize, told: Told<ProfileId>) {
+        self.tick += 1;
+        let call = &mut self.calls[call];
+        call.answered = Some((self.tick, told));
+        call.unknowns.1 = world.unknowns;
+    }
+
+    /// The history as a question whether it can be explained; what it cannot even be asked about.
+    ///
+    /// # Errors
+    /// A profile in an answer that nobody ever made.
+    pub fn problem(&self, world: &World, store: &StoreRecord) -> Result<Problem, String> {
+        let profiles: Vec<ProfileId> = world.made.keys().copied().collect();
+        let name = |id: ProfileId| {
+            let at = profiles.binary_search(&id).ok()?;
+            Profile::try_from(at).ok()
+        };
+        let calls = self.calls.iter().map(|call| {
+            let made = world.made.iter().filter(|(_, by)| **by == call.request);
+            let answered = match call.answered {
+                Some((answered, told)) => Some((answered, told.rename(name)?)),
+                None => None,
+            };
+            Some(linear::Call {
+                sent: call.sent,
+                answered,
+                asked: call.asked.rename(name)?,
+                // Empty for whatever makes none.
+                makes: made.filter_map(|(id, _)| name(*id)).collect(),
+                unsure: call.unknowns.0 != call.unknowns.1,
+            })
+        });
+        let calls = calls
+            .collect::<Option<Vec<_>>>()
+            .ok_or("an answer names a profile that nobody made")?;
+        let place = |profile: &ProfileId| {
+            let (store, profile) = (store.id, *profile);
+            match world.root_of(ProfileKey { store, profile }) {
+                Some(root) => name(root).map_or(Place::Unborn, Place::Under),
+                None => Place::Dead,
+            }
+        };
+        let mut owners = [None; linear::IDENTIFIERS];
+        for (owner, (_, key)) in owners.iter_mut().zip(&self.identifiers) {
+            *owner = owner_of(world, store, key).and_then(name);
+        }
+        let limits = store.settings.identifier_configs.iter().map(|config| {
+            let set = self.set(|_, one| one.id_type == config.id_type);
+            (set, u32::from(config.limit))
+        });
+        Ok(Problem {
+            calls,
+            now: Facts {
+                places: world.made.keys().map(place).collect(),
+                owners,
+            },
+            limits: limits
+                .filter(|(set, limit)| set.count_ones() > *limit)
+                .collect(),
+        })
     }
 
     /// Notes that a create is sent, or a patch of `profile`; returns its number.
@@ -113,7 +213,7 @@ impl History {
         let mut named: BTreeSet<ProfileId> = create
             .identifiers
             .iter()
-            .filter_map(|one| owner(world, store, one))
+            .filter_map(|one| owner_of(world, store, &store.claim_secret.claim_key(one)))
             .collect();
         named.extend(patched);
         create.after = (0..self.creates.len())
@@ -177,309 +277,10 @@ impl History {
 }
 
 /// The root that an identifier leads to now.
-fn owner(world: &World, store: &StoreRecord, identifier: &Identifier) -> Option<ProfileId> {
-    let claim = world
-        .claims()
-        .get(&store.claim_secret.claim_key(identifier))?;
+fn owner_of(world: &World, store: &StoreRecord, key: &ClaimKey) -> Option<ProfileId> {
+    let claim = world.claims().get(key)?;
     world.root_of(ProfileKey {
         store: store.id,
         profile: claim.profile?,
     })
-}
-
-/// True in every state, whatever is still under way.
-#[must_use]
-pub fn state_findings(world: &World, history: &History, store: &StoreRecord) -> Vec<String> {
-    let mut findings = Vec::new();
-    for (at, node) in world.nodes() {
-        if let Some(Pointer { parent, .. }) = node.pointer
-            && parent >= at.profile
-        {
-            findings.push(format!(
-                "{} points at {parent}, which is not older",
-                at.profile
-            ));
-        }
-        for row in node
-            .verdicts
-            .iter()
-            .filter(|row| row.verdict == Verdict::Linked)
-        {
-            let child = world.nodes().get(&ProfileKey {
-                profile: row.child,
-                ..*at
-            });
-            let pointer = child.and_then(|node| node.pointer);
-            if pointer
-                .is_none_or(|pointer| pointer.parent != at.profile || pointer.token != row.token)
-            {
-                findings.push(format!(
-                    "{} is linked at {} without pointing there",
-                    row.child, at.profile
-                ));
-            }
-            findings.extend(copied(world, *at, row.child, row.token));
-        }
-    }
-    // The clock row of a live root covers every acknowledged stamp of its set.
-    for create in &history.creates {
-        let Some((_, profile)) = create.answer else {
-            continue;
-        };
-        let (Some(root), Some(stamp)) = (
-            world.root_of(ProfileKey {
-                store: store.id,
-                profile,
-            }),
-            world.stamps.get(&create.request),
-        ) else {
-            continue;
-        };
-        let clock = world
-            .cells()
-            .get(&ProfileKey {
-                store: store.id,
-                profile: root,
-            })
-            .and_then(|rows| rows.clock);
-        if clock.is_none_or(|clock| clock < *stamp) {
-            findings.push(format!(
-                "the clock of {root} is {clock:?}, below the acknowledged {stamp:?}"
-            ));
-        }
-    }
-    findings
-}
-
-/// Where a link is settled and the child is a member, the parent's member rows hold everybody below it.
-fn copied(
-    world: &World,
-    parent: ProfileKey,
-    child: ProfileId,
-    token: kith_domain::id::LinkToken,
-) -> Vec<String> {
-    let rows = world.cells().get(&parent).cloned().unwrap_or_default();
-    let is_settled = rows.members.contains(&child)
-        && rows
-            .links
-            .iter()
-            .any(|link| link.child == child && link.token == token && link.settled);
-    if !is_settled {
-        return Vec::new();
-    }
-    let mut below = vec![child];
-    let mut findings = Vec::new();
-    while let Some(member) = below.pop() {
-        if !rows.members.contains(&member) {
-            findings.push(format!(
-                "{} settled a link and misses its member {member}",
-                parent.profile
-            ));
-        }
-        if let Some(node) = world.nodes().get(&ProfileKey {
-            profile: member,
-            ..parent
-        }) {
-            let linked = node
-                .verdicts
-                .iter()
-                .filter(|row| row.verdict == Verdict::Linked);
-            below.extend(linked.map(|row| row.child));
-        }
-    }
-    findings
-}
-
-/// Every live claim has its identifier row, once every identifier was sent again.
-#[must_use]
-pub fn row_findings(world: &World, store: &StoreRecord) -> Vec<String> {
-    let mut findings = Vec::new();
-    for claim in world.claims().values() {
-        let Some(profile) = claim.profile else {
-            continue;
-        };
-        let at = ProfileKey {
-            store: store.id,
-            profile,
-        };
-        // What is dead may have been purged.
-        if world.root_of(at).is_none() {
-            continue;
-        }
-        let rows = world.cells().get(&at);
-        if !rows.is_some_and(|rows| rows.idents.iter().any(|row| row.claim == claim.id)) {
-            findings.push(format!("a claim of {profile} has no identifier row"));
-        }
-    }
-    findings
-}
-
-/// True once nothing is under way: every request answered or repeated, every record applied.
-#[must_use]
-pub fn quiet_findings(world: &World, history: &History, store: &StoreRecord) -> Vec<String> {
-    let mut findings = Vec::new();
-    if world.poison > 0 {
-        findings.push(format!("{} records of the log are no events", world.poison));
-    }
-    // Invariant 1, and the answer with it; invariant 6: nothing else dies.
-    for create in &history.creates {
-        let Some((_, profile)) = create.answer else {
-            continue;
-        };
-        let root = world.root_of(ProfileKey {
-            store: store.id,
-            profile,
-        });
-        if root.is_none() {
-            let is_excused = history.deletes.iter().any(|delete| {
-                delete
-                    .answer
-                    .is_none_or(|(answered, _)| answered > create.sent)
-            });
-            if !is_excused {
-                findings.push(format!(
-                    "{:?} was sent after every deletion, and is dead",
-                    create.request
-                ));
-            }
-            continue;
-        }
-        let limited = |one: &Identifier| {
-            store
-                .settings
-                .config(&one.id_type)
-                .is_none_or(|config| config.limit < 10)
-        };
-        let owners: BTreeSet<Option<ProfileId>> = create
-            .identifiers
-            .iter()
-            .filter(|one| !history.freed.contains(one) && !limited(one))
-            .map(|one| owner(world, store, one))
-            .collect();
-        if owners.iter().any(|owner| *owner != root) {
-            findings.push(format!(
-                "{:?} at {root:?} is split over {owners:?}",
-                create.request
-            ));
-        }
-        if root.is_some_and(|root| {
-            !world.is_listed(ProfileKey {
-                store: store.id,
-                profile: root,
-            })
-        }) {
-            findings.push(format!("{root:?} is not listed"));
-        }
-    }
-    // Invariant 6: deleted stays deleted.
-    for delete in &history.deletes {
-        let at = ProfileKey {
-            store: store.id,
-            profile: delete.profile,
-        };
-        if delete.answer.is_some_and(|(_, is_done)| is_done) && world.root_of(at).is_some() {
-            findings.push(format!("{} was deleted, and lives", delete.profile));
-        }
-    }
-    findings.extend(limit_findings(world, store));
-    // Invariant 2: every id that points, directly or not, at a root is younger than it.
-    for at in world.nodes().keys().chain(world.cells().keys()) {
-        if world.root_of(*at).is_some_and(|root| root > at.profile) {
-            findings.push(format!("{} survives under a younger root", at.profile));
-        }
-    }
-    // Invariants 3 and 4, and what a person would see.
-    let joined = profiles(world, store.id);
-    let mut visible: BTreeMap<ProfileId, String> = BTreeMap::new();
-    let definition = store
-        .definition("Contact", "firstName")
-        .map(|definition| definition.id);
-    for (root, cells) in &joined {
-        let cell = definition.and_then(|definition| cells.get(&definition));
-        if let Some(cell) = cell
-            && let Ok(kith_domain::traits::TraitWrite::Set(
-                kith_domain::traits::TraitValue::String(value),
-            )) = cell.value.decode()
-        {
-            visible.insert(*root, value);
-        }
-    }
-    for create in &history.creates {
-        let Some((_, profile)) = create.answer else {
-            continue;
-        };
-        let Some(root) = world.root_of(ProfileKey {
-            store: store.id,
-            profile,
-        }) else {
-            continue;
-        };
-        match visible.get(&root) {
-            None => findings.push(format!(
-                "{:?} was acknowledged, and {root} shows nothing",
-                create.request
-            )),
-            Some(value) => {
-                let beaten = create
-                    .after
-                    .iter()
-                    .any(|older| history.creates[*older].value == *value);
-                if beaten {
-                    findings.push(format!(
-                        "{:?} came after the write that {root} shows",
-                        create.request
-                    ));
-                }
-            }
-        }
-    }
-    findings
-}
-
-/// The traits of every live profile: the join over its members.
-#[must_use]
-pub fn profiles(
-    world: &World,
-    store: StoreId,
-) -> BTreeMap<ProfileId, BTreeMap<kith_domain::id::DefinitionId, TraitCell>> {
-    let mut members: BTreeMap<ProfileId, Vec<(ProfileId, TraitCell)>> = BTreeMap::new();
-    for (at, rows) in world.cells().iter().filter(|(at, _)| at.store == store) {
-        if let Some(root) = world.root_of(*at) {
-            let cells = rows.traits.iter().cloned().map(|cell| (at.profile, cell));
-            members.entry(root).or_default().extend(cells);
-        }
-    }
-    members
-        .into_iter()
-        .map(|(root, cells)| (root, join(cells)))
-        .collect()
-}
-
-/// Per live set and type, at most the limit.
-fn limit_findings(world: &World, store: &StoreRecord) -> Vec<String> {
-    let mut counts: BTreeMap<(ProfileId, String), usize> = BTreeMap::new();
-    for (at, rows) in world.cells() {
-        let Some(root) = world.root_of(*at) else {
-            continue;
-        };
-        for row in &rows.idents {
-            let key = store.claim_secret.claim_key(&Identifier {
-                id_type: row.id_type.clone(),
-                value: row.value.clone(),
-            });
-            let claim = world.claims().get(&key);
-            if claim.is_some_and(|claim| claim.id == row.claim && claim.profile == Some(at.profile))
-            {
-                *counts.entry((root, row.id_type.to_string())).or_default() += 1;
-            }
-        }
-    }
-    let over = counts.into_iter().filter(|((_, id_type), count)| {
-        let config = store
-            .settings
-            .config(&kith_domain::identifier::IdType::new(id_type));
-        config.is_some_and(|config| *count > usize::from(config.limit))
-    });
-    over.map(|((root, id_type), count)| format!("{root} has {count} values of {id_type}"))
-        .collect()
 }

@@ -284,12 +284,19 @@ const STEP: u64 = 1_000;
 /// Where simulated time begins.
 const START: i64 = 1_700_000_000_000_000;
 
+/// The time after so many steps, by a clock that is right.
+pub(crate) fn wall_clock(steps: u64) -> Micros {
+    let elapsed = i64::try_from(steps * STEP).unwrap_or(i64::MAX / 2);
+    Micros::from_micros(START + elapsed)
+}
+
 impl Clock for Port {
     fn now(&self) -> Result<Micros, ClockUnsound> {
         let world = lock(&self.world);
         let skew = world.skews.get(&self.client).copied().unwrap_or(0);
-        let elapsed = i64::try_from(world.steps * STEP).unwrap_or(i64::MAX / 2);
-        Ok(Micros::from_micros(START + elapsed + skew))
+        Ok(Micros::from_micros(
+            wall_clock(world.steps).as_micros() + skew,
+        ))
     }
 
     fn monotonic(&self) -> Duration {

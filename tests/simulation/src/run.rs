@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use kith_domain::id::ProfileKey;
 use kith_domain::store::StoreRecord;
 use kith_profiles::Profiles;
+use kith_profiles::apply::fold;
 use kith_profiles::ports::CellRows;
 
 pub use crate::case::{Case, Op, store};
@@ -16,8 +17,10 @@ use crate::choices::{Choices, PAUSES};
 use crate::client::{Caller, Notes, Process, Recorder, take};
 use crate::consumers;
 use crate::executor::Executor;
-use crate::history::{REPEATED, quiet_findings, row_findings, state_findings};
+use crate::history::REPEATED;
+use crate::judge::Judge;
 use crate::ports::{Shared, lock, parts};
+use crate::quiet::{quiet_findings, row_findings, visible};
 use crate::topic::{PARTITIONS, Topic};
 use crate::world::{Statement, World};
 
@@ -30,6 +33,8 @@ pub struct Verdict {
     pub trace: Vec<String>,
     /// Statements of two clients were in flight at once.
     pub overlapped: bool,
+    /// How often the history was to be explained, and how often the search for an order was given up.
+    pub judged: (u32, u32),
     /// Names the schedule: equal for equal traces.
     pub fingerprint: u64,
     /// The choices that were taken.
@@ -51,6 +56,10 @@ impl fmt::Display for Verdict {
 }
 
 const STEPS_MAX: usize = 20_000;
+/// In one of so many states a client runs alone from there, until all its requests have ended.
+const ALONE_EVERY: u64 = 512;
+/// Statements of a client that runs alone at the most, all its requests together: 111 was the largest seen.
+const ALONE_MAX: usize = 300;
 /// The number of the first request for everybody.
 const PROBE: u128 = 9_000_000;
 /// In a thousand: how often a record is in the log twice.
@@ -71,6 +80,7 @@ pub fn run_with(case: &Case, choices: Choices, is_traced: bool) -> Verdict {
     Verdict {
         findings: run.findings,
         overlapped: run.overlapped,
+        judged: run.judge.judged,
         fingerprint: run.schedule.finish(),
         trace: run.trace.unwrap_or_default(),
         choices: run.choices.taken(),
@@ -133,6 +143,9 @@ struct Run {
     trace: Option<Vec<String>>,
     schedule: DefaultHasher,
     overlapped: bool,
+    judge: Judge,
+    /// The client that runs alone for now, and how many statements it took.
+    alone: Option<(usize, usize)>,
     findings: Vec<String>,
 }
 
@@ -185,8 +198,10 @@ impl Run {
             // The last one is for whoever comes after everybody else.
             processes: (0..=case.processes).map(process).collect(),
             world,
-            recorder: Recorder::default(),
+            recorder: Recorder::new(&store),
             notes: Notes::default(),
+            judge: Judge::new(&store, case.omission),
+            alone: None,
             store,
             executor: Executor::default(),
             workers: Vec::new(),
@@ -246,6 +261,24 @@ impl Run {
         if before != self.live_cells() {
             let finding = "a replay of the log changed cells";
             self.findings.push(finding.to_owned());
+        }
+        self.apply_late();
+    }
+
+    /// Each record once more, when the grace for late writes is over.
+    fn apply_late(&mut self) {
+        let mut world = lock(&self.world);
+        let before = visible(&world, self.store.id);
+        world.end_grace();
+        for event in world.log.clone() {
+            for batch in fold([event]) {
+                world.apply_whole(Statement::WriteCells(batch));
+            }
+            if before != visible(&world, self.store.id) {
+                let finding = "a record that was applied again changed what is read";
+                self.findings.push(finding.to_owned());
+                return;
+            }
         }
     }
 
@@ -315,6 +348,10 @@ impl Run {
             if clients.is_empty() {
                 return;
             }
+            let faults = match self.alone {
+                Some(_) => Faults::NONE,
+                None => faults,
+            };
             if self.choices.chance(faults.crash) {
                 let client = clients.swap_remove(self.choices.below(clients.len()));
                 clients.extend(self.give_up(&client));
@@ -345,7 +382,8 @@ impl Run {
         }
         let mut world = lock(&self.world);
         let history = &self.recorder.history;
-        self.findings = state_findings(&world, history, &self.store);
+        let lot = self.schedule.finish();
+        self.findings.extend(self.judge.state(&world, history, lot));
         self.findings.append(&mut world.topic.findings);
         self.findings.is_empty()
     }
@@ -502,9 +540,41 @@ impl Run {
         true
     }
 
+    /// Of one client only, now and then, until its requests have ended: from any state a request alone ends within a bounded
+    /// number of statements.
+    fn of_one(&mut self, open: Vec<(usize, u64)>, live: usize) -> (Vec<(usize, u64)>, usize) {
+        let is_client = |client: usize| client < consumers::FIRST;
+        if self.alone.is_none() && self.schedule.finish() % ALONE_EVERY == 1 {
+            let first = open[..live].iter().find(|(client, _)| is_client(*client));
+            self.alone = first.map(|(client, _)| (*client, 0));
+        }
+        let Some((alone, statements)) = self.alone else {
+            return (open, live);
+        };
+        let own: Vec<(usize, u64)> = {
+            let world = lock(&self.world);
+            let is_own = |flight| world.flight(flight).is_some_and(|one| one.client == alone);
+            let own = open[..live].iter().filter(|(_, flight)| is_own(*flight));
+            own.copied().collect()
+        };
+        if own.is_empty() {
+            self.alone = None;
+            return (open, live);
+        }
+        if statements == ALONE_MAX {
+            self.findings.push(format!(
+                "client {alone}, alone, does not end within {ALONE_MAX} statements"
+            ));
+        }
+        self.alone = Some((alone, statements + 1));
+        let live = own.len();
+        (own, live)
+    }
+
     /// One statement. False: there is none.
     fn step(&mut self, faults: Faults) -> bool {
         let (open, live) = self.candidates();
+        let (open, live) = self.of_one(open, live);
         if open.is_empty() {
             return false;
         }
@@ -598,6 +668,8 @@ impl Run {
         if self.findings.is_empty() {
             let world = lock(&self.world);
             self.findings = quiet_findings(&world, &self.recorder.history, &self.store);
+            let unexplained = self.judge.explain(&world, &self.recorder.history);
+            self.findings.extend(unexplained);
             let unpurged = world.unpurged().into_iter();
             self.findings
                 .extend(unpurged.map(|at| format!("{} was purged, and has rows", at.profile)));

@@ -16,6 +16,11 @@ use kith_profiles::ports::{
     Verdict, VerdictRow, Verdicts,
 };
 
+mod broken;
+
+pub use broken::Broken;
+use broken::Shadow;
+
 use crate::topic::Topic;
 
 /// One statement in flight.
@@ -31,6 +36,8 @@ pub enum Statement {
     Attempt(Conditional),
     /// A read of cells.
     ReadCells(CellRead),
+    /// The second half of a read of cells by an engine that reads member rows first: the rest, a moment later.
+    ReadMarks(CellRead, Vec<ProfileId>),
     /// A plain batch.
     WriteCells(CellBatch),
     /// The removal of a partition of cells.
@@ -68,6 +75,7 @@ impl Statement {
             | Self::ReadNode(_)
             | Self::ReadStatics(_)
             | Self::ReadCells(_)
+            | Self::ReadMarks(..)
             | Self::Page(..)
             | Self::ReadStore(_)
             | Self::Fetch(_)
@@ -112,21 +120,6 @@ pub struct Flight {
     waker: Option<Waker>,
 }
 
-/// A condition of the engine that is left out, to see whether it is missed (`identity-protocol.md` 8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Broken {
-    /// LINK takes a parent whose own pointer is not as read.
-    LinkIgnoresPointer,
-    /// LINK takes a dead parent.
-    LinkIgnoresDead,
-    /// POINT takes a dead child.
-    PointIgnoresDead,
-    /// CLAIM and RELEASE look at the owner only, not at the exact claim.
-    ClaimByOwner,
-    /// A pointer without a verdict counts as linked.
-    UndecidedFollowed,
-}
-
 /// Tables, log and flights.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -142,6 +135,8 @@ pub struct World {
     listing: BTreeSet<ProfileKey>,
     /// A condition that is left out.
     pub broken: Option<Broken>,
+    /// What a broken engine keeps of former states.
+    shadow: Shadow,
     /// Stores by id.
     pub stores: BTreeMap<StoreId, StoreRecord>,
     /// Every trait event that reached the log.
@@ -152,6 +147,16 @@ pub struct World {
     pub stamps: BTreeMap<RequestId, Micros>,
     /// Records that reached the log and are no events.
     pub poison: usize,
+    /// Every profile that was ever claimed for, and the request that did it first: it made the id.
+    pub made: BTreeMap<ProfileId, RequestId>,
+    /// Conditional statements whose outcome stayed unknown.
+    pub unknowns: u64,
+    /// Writes that were applied.
+    pub changes: u64,
+    /// The last CLAIM that gave each identifier to somebody, released or not.
+    pub added: BTreeMap<ClaimKey, Claim>,
+    /// A request that gave two stamps, if any did.
+    pub restamped: Option<RequestId>,
     /// The log, as consumers see it.
     pub topic: Topic,
     /// Records that were put aside.
@@ -170,6 +175,7 @@ impl World {
     /// Puts a statement in flight.
     pub fn depart(&mut self, client: usize, statement: Statement) -> u64 {
         self.next_flight += 1;
+        self.on_departure(&statement);
         let flight = Flight {
             client,
             statement,
@@ -255,6 +261,12 @@ impl World {
         let statement = entry.statement.clone();
         if entry.is_orphan {
             self.flights.remove(&flight);
+            self.apply_whole(statement);
+            return;
+        }
+        let (statement, rest) = self.bend(statement);
+        if let (Some(rest), Some(entry)) = (rest, self.flights.get_mut(&flight)) {
+            entry.statement = rest;
             self.apply(&statement);
             return;
         }
@@ -341,7 +353,9 @@ impl World {
         let (client, statement) = (entry.client, entry.statement.clone());
         self.answer(flight, Self::unknown(&statement));
         if applied {
-            self.apply(&statement);
+            let former = self.former(&statement);
+            self.apply_whole(statement);
+            self.keep(former);
         } else {
             let ghost = self.depart(client, statement);
             self.abandon(ghost);
@@ -350,6 +364,7 @@ impl World {
 
     /// Answers a statement with this, whatever the tables say.
     pub fn answer(&mut self, flight: u64, reply: Reply) {
+        self.unknowns += u64::from(matches!(reply, Reply::Outcome(Outcome::Unknown)));
         if let Some(entry) = self.flights.get_mut(&flight) {
             entry.reply = Some(reply);
             if let Some(waker) = entry.waker.take() {
@@ -374,10 +389,21 @@ impl World {
         }
     }
 
+    /// Applies a statement that nobody waits for, whatever an engine makes of it.
+    pub fn apply_whole(&mut self, statement: Statement) {
+        let (statement, rest) = self.bend(statement);
+        self.apply(&statement);
+        if let Some(rest) = rest {
+            self.apply(&rest);
+        }
+    }
+
     /// Applies a statement. `None`: a node's read whose verdict is absent goes on with a second read.
     pub fn apply(&mut self, statement: &Statement) -> Option<Reply> {
+        self.changes += u64::from(statement.is_write());
         match statement {
             Statement::Attempt(conditional) => {
+                self.on_settled(conditional);
                 return Some(Reply::Outcome(self.attempt(conditional)));
             }
             Statement::WriteCells(batch) => self.write_cells(batch),
@@ -388,7 +414,10 @@ impl World {
             Statement::Publish(record) => {
                 match Event::decode(&record.payload) {
                     Ok(Event::Traits(event)) => {
-                        self.stamps.insert(event.request, event.stamp);
+                        let former = self.stamps.insert(event.request, event.stamp);
+                        if former.is_some_and(|former| former != event.stamp) {
+                            self.restamped = Some(event.request);
+                        }
                         self.log.push(event);
                     }
                     Ok(Event::Purge(event)) => self.purges.push(event),
@@ -403,6 +432,7 @@ impl World {
             | Statement::ReadNode(_)
             | Statement::ReadStatics(_)
             | Statement::ReadCells(_)
+            | Statement::ReadMarks(..)
             | Statement::Page(..)
             | Statement::ReadStore(_)
             | Statement::Fetch(_)
@@ -417,14 +447,19 @@ impl World {
     #[must_use]
     pub fn read(&self, statement: &Statement) -> Option<Reply> {
         Some(match statement {
-            Statement::ReadClaim(key) => Reply::Claim(self.claims.get(key).copied()),
+            Statement::ReadClaim(key) => Reply::Claim(self.seen_claim(*key)),
             Statement::ReadNode(read) => return self.read_node(*read).map(Reply::Node),
             Statement::ReadStatics(at) => {
-                let mut node = self.nodes.get(at).cloned().unwrap_or_default();
+                let mut node = self.seen_node(*at, false);
                 node.verdicts.clear();
                 Reply::Node(node)
             }
             Statement::ReadCells(read) => Reply::Rows(self.read_cells(read)),
+            Statement::ReadMarks(read, members) => {
+                let mut rows = self.read_cells(read);
+                rows.members.clone_from(members);
+                Reply::Rows(rows)
+            }
             Statement::Page(store, order, after, limit) => {
                 Reply::Page(self.page(*store, *order, *after, *limit))
             }
@@ -442,7 +477,7 @@ impl World {
     }
 
     fn read_node(&self, read: NodeRead) -> Option<Node> {
-        let whole = self.nodes.get(&read.at).cloned().unwrap_or_default();
+        let whole = self.seen_node(read.at, read.verdicts == Verdicts::All);
         let verdicts = match read.verdicts {
             Verdicts::None => Vec::new(),
             Verdicts::All => whole.verdicts.clone(),
@@ -483,7 +518,12 @@ impl World {
                     place: *place,
                     by_request: *by_request,
                 };
-                self.set_claim(*key, *expected, claim)
+                let outcome = self.set_claim(*key, *expected, claim);
+                if outcome == Outcome::Applied {
+                    self.made.entry(*profile).or_insert(*by_request);
+                    self.added.insert(*key, claim);
+                }
+                outcome
             }
             Conditional::Release {
                 key,
@@ -567,11 +607,12 @@ impl World {
     fn set_claim(&mut self, key: ClaimKey, expected: Option<ClaimId>, claim: Claim) -> Outcome {
         let standing = self.claims.get(&key).map(|claim| claim.id);
         // The owner alone: whoever was read to have it, or not to.
+        let is_any = self.broken == Some(Broken::ReleaseAnyClaim) && claim.profile.is_none();
         let by_owner = self.broken == Some(Broken::ClaimByOwner) && {
             let owner = self.claims.get(&key).and_then(|claim| claim.profile);
             owner.is_some() == expected.is_some() || owner.is_none()
         };
-        if standing != expected && !by_owner {
+        if standing != expected && !by_owner && !is_any {
             return Outcome::Refused(Standing {
                 claim_id: standing,
                 ..Standing::default()
@@ -622,7 +663,9 @@ impl World {
 
     fn read_cells(&self, read: &CellRead) -> CellRows {
         let Some(whole) = self.cells.get(&read.at) else {
-            return CellRows::default();
+            let mut rows = CellRows::default();
+            self.bend_rows(read, &mut rows);
+            return rows;
         };
         let mut rows = CellRows::default();
         for select in &read.select {
@@ -652,6 +695,7 @@ impl World {
                 Select::Traits => rows.traits.clone_from(&whole.traits),
             }
         }
+        self.bend_rows(read, &mut rows);
         rows
     }
 
@@ -672,6 +716,7 @@ impl World {
 
     /// What was written at or before the time goes, and stays away for as long as the removal is remembered.
     fn purge(&mut self, at: ProfileKey, time: Micros) {
+        let time = self.purge_time(at, time);
         let purged = self.purged.entry(at).or_insert(time);
         *purged = (*purged).max(time);
         self.cells.remove(&at);
@@ -776,6 +821,8 @@ impl World {
         self.ident_times.hash(&mut state);
         self.listing.hash(&mut state);
         self.stamps.hash(&mut state);
+        self.made.hash(&mut state);
+        self.added.hash(&mut state);
         self.poison.hash(&mut state);
         // In any order.
         let batches = self.written.values().flatten();
@@ -791,6 +838,14 @@ impl World {
     }
 
     // ------------------------------------------------------------------------------------------ what predicates look at
+
+    /// The same tables, with everybody crashed and all that was in flight lost.
+    #[must_use]
+    pub fn crashed(&self) -> Self {
+        let mut world = self.clone();
+        world.flights.clear();
+        world
+    }
 
     /// Whether a profile is in its store's listing.
     #[must_use]

@@ -41,6 +41,12 @@ pub(crate) async fn do_chores<E: Environment>(
     let store = &question.store;
     let database = env.database();
     let time = stamp::stamp(env, seen)?;
+    let hints: BTreeMap<ProfileId, Vec<CellWrite>> = (chores.hints.iter())
+        .map(|start| (*start, vec![CellWrite::Root(chores.root)]))
+        .collect();
+    if env.omits(Omission::HintAfterCopies) {
+        write(env, store.id, time, hints.clone()).await?;
+    }
     let mut batches: BTreeMap<ProfileId, Vec<CellWrite>> = BTreeMap::new();
     if !chores.idents.is_empty() || !chores.links.is_empty() {
         let children: Vec<ProfileId> = chores.links.iter().map(|link| link.child).collect();
@@ -101,14 +107,7 @@ pub(crate) async fn do_chores<E: Environment>(
         write(env, store.id, time, batches).await?;
     }
     // Not beside the copies: a find from a hint does not meet the rows that it skips.
-    if !chores.hints.is_empty() {
-        let hints = chores
-            .hints
-            .iter()
-            .map(|start| (*start, vec![CellWrite::Root(chores.root)]))
-            .collect();
-        write(env, store.id, time, hints).await?;
-    }
+    write(env, store.id, time, hints).await?;
     Ok(())
 }
 

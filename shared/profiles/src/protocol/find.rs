@@ -6,6 +6,7 @@
 use kith_domain::id::{LinkToken, ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
 
+use crate::environment::{Environment, Omission};
 use crate::error::PortError;
 use crate::ports::{
     CellRead, CellRows, Database, Node, NodeRead, Pointer, Select, Verdict, Verdicts,
@@ -54,8 +55,8 @@ pub(crate) struct Found {
     pub(crate) passed: Vec<Passed>,
     /// Whether a hint was followed.
     pub(crate) hinted: bool,
-    /// The newest clock row of every profile met.
-    pub(crate) clock: Micros,
+    /// The clock row of every profile met, in order.
+    pub(crate) clocks: Vec<Micros>,
     /// What was selected from the start's cells.
     pub(crate) rows: CellRows,
     /// Whether the start's node has ever been written.
@@ -63,6 +64,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// What a stamp must be later than, as far as this find can tell: the newest clock row of every profile met.
+    pub(crate) fn seen<E: Environment>(&self, env: &E) -> Micros {
+        if env.omits(Omission::ClocksOfAllMet) {
+            return self.clocks.last().copied().unwrap_or(Micros::EPOCH);
+        }
+        self.clocks.iter().copied().max().unwrap_or(Micros::EPOCH)
+    }
+
     /// The live root, whatever its pointer.
     pub(crate) fn root(&self) -> Option<Root> {
         match self.end {
@@ -171,7 +180,7 @@ async fn begin<D: Database>(
                 end: End::Dead,
                 passed: Vec::new(),
                 hinted: false,
-                clock: rows.clock.unwrap_or(Micros::EPOCH),
+                clocks: vec![rows.clock.unwrap_or(Micros::EPOCH)],
                 rows,
                 has_node: node != Node::default(),
             },
@@ -235,7 +244,7 @@ async fn hop<D: Database>(
     let (nodes, rows) = futures_util::try_join!(database.nodes(&reads), database.read(&cells))?;
     for (((index, step), node), rows) in steps.into_iter().zip(nodes).zip(rows) {
         let walk = &mut walks[index];
-        walk.found.clock = walk.found.clock.max(rows.clock.unwrap_or(Micros::EPOCH));
+        walk.found.clocks.push(rows.clock.unwrap_or(Micros::EPOCH));
         match step {
             Step::Hint(ancestor) => {
                 walk.found.hinted = true;

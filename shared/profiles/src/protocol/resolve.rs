@@ -165,7 +165,8 @@ impl State {
         }
 
         // 3. The live roots, and the target among them.
-        if survey.roots.len() > 1 && !survey.undecided.is_empty() {
+        let is_open = survey.roots.len() > 1 && !survey.undecided.is_empty();
+        if is_open && !env.omits(Omission::SettleBeforeLink) {
             let evidence = evidence(question, &survey.wanted);
             for (child, pointer) in &survey.undecided {
                 settle::settle(
@@ -332,7 +333,7 @@ impl State {
         let Some(found) = found.first() else {
             return Ok(None);
         };
-        self.seen = self.seen.max(found.clock);
+        self.seen = self.seen.max(found.seen(env));
         for passed in found.passed.iter().filter(|passed| !passed.settled) {
             if !chores.links.contains(passed) {
                 chores.links.push(*passed);
@@ -387,7 +388,7 @@ impl State {
         let starts = owners.into_iter().collect();
         let found = find_all(env.database(), question.store.id, starts).await?;
         for one in &found {
-            self.seen = self.seen.max(one.clock);
+            self.seen = self.seen.max(one.seen(env));
         }
         Ok(found
             .into_iter()

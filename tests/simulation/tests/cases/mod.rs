@@ -183,12 +183,16 @@ fn some(rng: &mut SmallRng) -> Vec<usize> {
 
 fn any(rng: &mut SmallRng) -> Op {
     let of = rng.random_range(0..6);
-    match rng.random_range(0..12) {
+    match rng.random_range(0..16) {
         0 | 1 => Op::Delete(of),
         2 => Op::Patch(of, some(rng)),
         3 => Op::Add(of, rng.random_range(0..6)),
         4 => Op::Change(of % 2, of % 2 + 4),
         5 => Op::Remove(of),
+        6 => Op::Lookup(of),
+        7 => Op::Fetch(of),
+        8 => Op::List(of),
+        9 => Op::Clear(of),
         _ => Op::Create(some(rng)),
     }
 }
@@ -251,4 +255,90 @@ pub(crate) fn a_merge_and_a_deletion() -> Case {
         &[&[0], &[1]],
         vec![creates(&[&[0, 1]]), vec![Op::Delete(1)]],
     )
+}
+
+/// A create that attaches to one profile and merges another, and the deletion of both, one after the other.
+pub(crate) fn an_attach_and_two_deletions() -> Case {
+    case(
+        &[&[0], &[1]],
+        vec![creates(&[&[0, 1]]), vec![Op::Delete(0), Op::Delete(1)]],
+    )
+}
+
+/// A release whose answer is lost, and whoever takes the value since.
+pub(crate) fn a_release_and_newcomers() -> Case {
+    let clients = vec![
+        vec![Op::Remove(0)],
+        vec![Op::Lookup(0), Op::Create(vec![0])],
+        vec![Op::Lookup(1), Op::Lookup(0), Op::Create(vec![0, 1])],
+    ];
+    Case {
+        unknown_permille: 100,
+        ..case(&[&[0, 1]], clients)
+    }
+}
+
+/// Merges that make chains, clients given up, and whoever passes over what they left.
+pub(crate) fn chains() -> Case {
+    let clients = vec![
+        creates(&[&[1, 2], &[2]]),
+        creates(&[&[0, 1], &[2]]),
+        vec![Op::List(2), Op::Create(vec![2, 3]), Op::List(0)],
+    ];
+    Case {
+        crash_permille: 15,
+        ..case(&[&[0], &[1], &[2], &[3]], clients)
+    }
+}
+
+/// Merges, and whoever lists meanwhile.
+pub(crate) fn merges_and_lists() -> Case {
+    let clients = vec![
+        creates(&[&[0, 1]]),
+        creates(&[&[1, 2]]),
+        vec![Op::List(0), Op::List(0), Op::List(0)],
+        vec![Op::List(1), Op::List(2), Op::Lookup(2)],
+    ];
+    case(&[&[0], &[1], &[2]], clients)
+}
+
+/// Values that are removed while others are written.
+pub(crate) fn removals() -> Case {
+    let clients = vec![
+        vec![Op::Clear(0), Op::Fetch(1)],
+        vec![Op::Create(vec![1]), Op::Clear(1)],
+        creates(&[&[0, 1]]),
+    ];
+    Case {
+        // A probe would write a newer value over every removal.
+        probes: false,
+        ..case(&[&[0], &[1]], clients)
+    }
+}
+
+/// A merge against the deletion of the older profile, and whoever sees that the younger one lives on.
+pub(crate) fn a_merge_and_the_deletion_of_the_older() -> Case {
+    case(
+        &[&[0], &[1]],
+        vec![creates(&[&[0, 1]]), vec![Op::Delete(0), Op::Lookup(1)]],
+    )
+}
+
+/// One profile, deleted twice, and whoever looks.
+pub(crate) fn two_deletions() -> Case {
+    let clients = vec![
+        vec![Op::Delete(0)],
+        vec![Op::Delete(0), Op::Lookup(0)],
+        vec![Op::Lookup(0), Op::Lookup(0), Op::Create(vec![0, 1])],
+    ];
+    Case {
+        unknown_permille: 150,
+        ..case(&[&[0]], clients)
+    }
+}
+
+/// Writes that wait in the log, from hosts whose clocks are minutes apart.
+pub(crate) fn queued() -> Case {
+    let writes = || vec![Op::Patch(0, Vec::new()), Op::Patch(0, Vec::new())];
+    case(&[&[0]], vec![writes(), writes(), writes()])
 }
