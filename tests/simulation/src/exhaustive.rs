@@ -19,6 +19,7 @@ use kith_domain::settings::IdentitySettings;
 use kith_domain::store::StoreRecord;
 use kith_profiles::apply::fold;
 use kith_profiles::environment::Omission;
+use kith_profiles::ports::Outcome;
 
 use crate::case::{Op, identifier, store};
 use crate::client::Recorder;
@@ -236,9 +237,7 @@ impl State {
         for statement in &self.late {
             statement.hash(&mut state);
         }
-        for create in &self.recorder.history.creates {
-            (create.request, &create.after).hash(&mut state);
-        }
+        self.hash_history(&mut state);
         state.finish()
     }
 
@@ -249,11 +248,24 @@ impl State {
         for statement in &self.late {
             statement.hash(&mut state);
         }
-        for create in &self.recorder.history.creates {
-            let answer = create.answer.map(|(_, profile)| profile);
-            (create.request, answer, &create.after).hash(&mut state);
-        }
+        self.hash_history(&mut state);
         state.finish()
+    }
+
+    /// What the history says beside the order of time.
+    fn hash_history(&self, state: &mut DefaultHasher) {
+        let history = &self.recorder.history;
+        for create in &history.creates {
+            let answer = create.answer.map(|(_, profile)| profile);
+            (create.request, answer, &create.after).hash(state);
+        }
+        // In an order of their own: who was sent first is of no matter, but by the order of time.
+        let mut calls: Vec<_> = history.calls.iter().collect();
+        calls.sort_by_key(|call| call.request);
+        for call in calls {
+            let told = call.answered.map(|(_, told)| told);
+            (call.request, told, call.is_unsure(&self.world)).hash(state);
+        }
     }
 
     fn give_up(&mut self, statement: Statement) {
@@ -378,6 +390,11 @@ impl Search {
         }
         if let Some((world, digest)) = world {
             (next.world, next.digest) = (Arc::clone(world), *digest);
+        }
+        if reply == Some(Reply::Outcome(Outcome::Unknown)) {
+            let mut world = (*next.world).clone();
+            world.unknowns += 1;
+            next.world = Arc::new(world);
         }
         let at = self.clients[client].advance(state.at[client], flight, reply);
         next.at[client] = at;

@@ -77,6 +77,18 @@ pub struct History {
     tick: u64,
 }
 
+impl Call {
+    /// Whether an outcome was unknown since it was sent, and until it was answered if it was.
+    #[must_use]
+    pub fn is_unsure(&self, world: &World) -> bool {
+        let last = match self.answered {
+            Some(_) => self.unknowns.1,
+            None => world.unknowns,
+        };
+        self.unknowns.0 != last
+    }
+}
+
 impl History {
     /// Notes that a request is sent.
     pub fn begin(&mut self, number: u128, op: Op) {

@@ -57,7 +57,7 @@ pub enum Asked<P> {
 }
 
 /// What was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Told<P> {
     /// Done, at this profile.
     At(P),

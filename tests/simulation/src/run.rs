@@ -24,6 +24,10 @@ use crate::quiet::{quiet_findings, row_findings, visible};
 use crate::topic::{PARTITIONS, Topic};
 use crate::world::{Statement, World};
 
+mod workers;
+
+use workers::Working;
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct Verdict {
@@ -56,14 +60,14 @@ impl fmt::Display for Verdict {
 }
 
 const STEPS_MAX: usize = 20_000;
-/// The number of the first request for everybody.
-const PROBE: u128 = 9_000_000;
-/// In a thousand: how often a record is in the log twice.
-const TWICE_PERMILLE: u32 = 100;
 /// In one of so many states a client runs alone from there, until all its requests have ended.
 const ALONE_EVERY: u64 = 512;
 /// Statements of a client that runs alone at the most, all its requests together: 111 was the largest seen.
 const ALONE_MAX: usize = 300;
+/// The number of the first request for everybody.
+const PROBE: u128 = 9_000_000;
+/// In a thousand: how often a record is in the log twice.
+const TWICE_PERMILLE: u32 = 100;
 
 /// Runs a case under a seed.
 #[must_use]
@@ -144,8 +148,8 @@ struct Run {
     schedule: DefaultHasher,
     overlapped: bool,
     judge: Judge,
-    /// The client that runs alone, and how many statements it has run.
-    lone: Option<(usize, usize)>,
+    /// The client that runs alone for now, and how many statements it took.
+    alone: Option<(usize, usize)>,
     findings: Vec<String>,
 }
 
@@ -159,24 +163,6 @@ enum Step {
     Late,
     Lost,
 }
-
-/// A worker under way.
-#[derive(Debug, Clone, Copy)]
-struct Working {
-    task: usize,
-    member: usize,
-}
-
-/// Workers at once.
-const WORKERS: usize = 2;
-/// In a thousand: how often a partition changes its owner at a step.
-const REBALANCE_PERMILLE: u32 = 20;
-/// In a thousand: how often a worker is given up at a step.
-const WORKER_CRASH_PERMILLE: u32 = 10;
-/// In a thousand: how often what workers committed is sent on at a step.
-const FLUSH_PERMILLE: u32 = 100;
-/// Steps after which nothing more happens to workers, so that they come to an end.
-const TROUBLED_STEPS: usize = 150;
 
 /// How far a host's clock is off, or jumps: not at all, or ten minutes either way.
 const SKEWS: [i64; 4] = [0, 0, 600_000_000, -600_000_000];
@@ -201,7 +187,7 @@ impl Run {
             recorder: Recorder::new(&store),
             notes: Notes::default(),
             judge: Judge::new(&store, case.omission),
-            lone: None,
+            alone: None,
             store,
             executor: Executor::default(),
             workers: Vec::new(),
@@ -262,11 +248,11 @@ impl Run {
             let finding = "a replay of the log changed cells";
             self.findings.push(finding.to_owned());
         }
-        self.replay_late();
+        self.apply_late();
     }
 
-    /// Every record once more, when the database has forgotten what was removed.
-    fn replay_late(&mut self) {
+    /// Each record once more, when the grace for late writes is over.
+    fn apply_late(&mut self) {
         let mut world = lock(&self.world);
         let before = visible(&world, self.store.id);
         world.end_grace();
@@ -275,8 +261,8 @@ impl Run {
                 world.apply_whole(Statement::WriteCells(batch));
             }
             if before != visible(&world, self.store.id) {
-                self.findings
-                    .push("a record that was applied again changed what is read".into());
+                let finding = "a record that was applied again changed what is read";
+                self.findings.push(finding.to_owned());
                 return;
             }
         }
@@ -348,13 +334,10 @@ impl Run {
             if clients.is_empty() {
                 return;
             }
-            // Nothing goes wrong around a client that runs alone.
-            if self.lone.is_some() {
-                if !self.moves(Faults::NONE) {
-                    return;
-                }
-                continue;
-            }
+            let faults = match self.alone {
+                Some(_) => Faults::NONE,
+                None => faults,
+            };
             if self.choices.chance(faults.crash) {
                 let client = clients.swap_remove(self.choices.below(clients.len()));
                 clients.extend(self.give_up(&client));
@@ -369,7 +352,6 @@ impl Run {
             if !self.moves(faults) {
                 return;
             }
-            self.single_out();
         }
         self.findings
             .push(format!("no end within {STEPS_MAX} steps"));
@@ -385,142 +367,11 @@ impl Run {
             return false;
         }
         let mut world = lock(&self.world);
-        let (history, lot) = (&self.recorder.history, self.schedule.finish());
-        let findings = self.judge.state(&world, history, lot);
-        self.findings.extend(findings);
+        let history = &self.recorder.history;
+        let lot = self.schedule.finish();
+        self.findings.extend(self.judge.state(&world, history, lot));
         self.findings.append(&mut world.topic.findings);
         self.findings.is_empty()
-    }
-
-    /// Now and then a client runs alone from here, until its requests have ended: from any state a request alone ends within a
-    /// bounded number of statements.
-    fn single_out(&mut self) {
-        if self.schedule.finish() % ALONE_EVERY == 1 {
-            let world = lock(&self.world);
-            let mut open = world.in_flight().into_iter();
-            let of = |(flight, is_orphan): (u64, bool)| {
-                let client = world.flight(flight).map(|entry| entry.client);
-                client.filter(|client| !is_orphan && *client < consumers::FIRST)
-            };
-            self.lone = open.find_map(of).map(|client| (client, 0));
-        }
-    }
-
-    /// Only the statements of the client that runs alone, if there is one and it has not ended.
-    fn of_lone(&mut self, open: Vec<(usize, u64)>, live: usize) -> (Vec<(usize, u64)>, usize) {
-        let Some((client, statements)) = &mut self.lone else {
-            return (open, live);
-        };
-        let world = lock(&self.world);
-        let is_own = |(_, flight): &&(usize, u64)| {
-            let entry = world.flight(*flight);
-            entry.is_some_and(|entry| entry.client == *client)
-        };
-        let own: Vec<(usize, u64)> = open[..live].iter().filter(is_own).copied().collect();
-        *statements += 1;
-        if !own.is_empty() && *statements <= ALONE_MAX {
-            let live = own.len();
-            return (own, live);
-        }
-        if !own.is_empty() {
-            self.findings.push(format!(
-                "client {client}, alone, does not end within {ALONE_MAX} statements"
-            ));
-        }
-        self.lone = None;
-        (open, live)
-    }
-
-    /// Workers read the log to its end and leave it.
-    fn consume(&mut self) {
-        for step in 0..STEPS_MAX {
-            if !self.findings.is_empty() {
-                return;
-            }
-            self.tend();
-            self.settle();
-            if lock(&self.world).topic.is_done() {
-                return self.dismiss();
-            }
-            let mut faults = Faults::NONE;
-            if step < TROUBLED_STEPS {
-                self.trouble();
-                faults.unknown = WORKER_CRASH_PERMILLE;
-            }
-            // Commits are sent on within a second.
-            if step >= TROUBLED_STEPS || self.choices.chance(FLUSH_PERMILLE) {
-                lock(&self.world).topic.flush_all();
-            }
-            if !self.moves(faults) {
-                return;
-            }
-        }
-        let finding = "the log is not read to its end";
-        self.findings.push(finding.to_owned());
-    }
-
-    /// There are as many workers as there should be, and each partition is somebody's.
-    fn tend(&mut self) {
-        let executor = &self.executor;
-        self.workers
-            .retain(|worker| executor.is_running(worker.task));
-        while self.workers.len() < WORKERS {
-            self.members += 1;
-            let member = self.members;
-            let task = consumers::start(&self.world, &mut self.executor, member);
-            self.workers.push(Working { task, member });
-        }
-        let unowned = lock(&self.world).topic.unowned();
-        for lane in unowned {
-            let to = self.choices.below(self.workers.len());
-            let to = self.workers[to].member;
-            lock(&self.world).topic.assign(lane, to);
-        }
-    }
-
-    /// What happens to workers: one crashes, or a partition goes to another one, asked back or taken away.
-    fn trouble(&mut self) {
-        if self.choices.chance(WORKER_CRASH_PERMILLE) {
-            let worker = self.workers[self.choices.below(self.workers.len())];
-            self.note(|| format!("worker {} is given up", worker.member));
-            (worker.member, "given up").hash(&mut self.schedule);
-            self.executor.crash(worker.task);
-        } else if self.choices.chance(REBALANCE_PERMILLE) {
-            let lane = self.choices.below(PARTITIONS);
-            let to = self.workers[self.choices.below(self.workers.len())].member;
-            let is_asked = self.choices.below(2) == 0;
-            self.note(|| {
-                let how = if is_asked { "asked back" } else { "taken away" };
-                format!("partition {lane} is {how} for worker {to}")
-            });
-            (lane, to, is_asked).hash(&mut self.schedule);
-            let mut world = lock(&self.world);
-            if is_asked {
-                world.topic.ask_back(lane, to);
-            } else {
-                world.topic.assign(lane, to);
-            }
-        }
-        self.tend();
-    }
-
-    /// Workers end as they are told to. What they left behind lands, or not.
-    fn dismiss(&mut self) {
-        lock(&self.world).topic.is_over = true;
-        for _ in 0..STEPS_MAX {
-            self.settle();
-            let executor = &self.executor;
-            self.workers
-                .retain(|worker| executor.is_running(worker.task));
-            if self.workers.is_empty() {
-                lock(&self.world).topic.is_over = false;
-                return self.land();
-            }
-            if !self.moves(Faults::NONE) {
-                return;
-            }
-        }
-        self.findings.push("a worker does not end".to_owned());
     }
 
     /// A client crashes. Whoever started it may start it again, with what it had not begun.
@@ -583,10 +434,41 @@ impl Run {
         true
     }
 
+    /// Of one client only, now and then, until its requests have ended: from any state a request alone ends within a bounded
+    /// number of statements.
+    fn of_one(&mut self, open: Vec<(usize, u64)>, live: usize) -> (Vec<(usize, u64)>, usize) {
+        let is_client = |client: usize| client < consumers::FIRST;
+        if self.alone.is_none() && self.schedule.finish() % ALONE_EVERY == 1 {
+            let first = open[..live].iter().find(|(client, _)| is_client(*client));
+            self.alone = first.map(|(client, _)| (*client, 0));
+        }
+        let Some((alone, statements)) = self.alone else {
+            return (open, live);
+        };
+        let own: Vec<(usize, u64)> = {
+            let world = lock(&self.world);
+            let is_own = |flight| world.flight(flight).is_some_and(|one| one.client == alone);
+            let own = open[..live].iter().filter(|(_, flight)| is_own(*flight));
+            own.copied().collect()
+        };
+        if own.is_empty() {
+            self.alone = None;
+            return (open, live);
+        }
+        if statements == ALONE_MAX {
+            self.findings.push(format!(
+                "client {alone}, alone, does not end within {ALONE_MAX} statements"
+            ));
+        }
+        self.alone = Some((alone, statements + 1));
+        let live = own.len();
+        (own, live)
+    }
+
     /// One statement. False: there is none.
     fn step(&mut self, faults: Faults) -> bool {
         let (open, live) = self.candidates();
-        let (open, live) = self.of_lone(open, live);
+        let (open, live) = self.of_one(open, live);
         if open.is_empty() {
             return false;
         }
@@ -679,10 +561,9 @@ impl Run {
     fn judge(&mut self) {
         if self.findings.is_empty() {
             let world = lock(&self.world);
+            self.findings = quiet_findings(&world, &self.recorder.history, &self.store);
             let unexplained = self.judge.explain(&world, &self.recorder.history);
             self.findings.extend(unexplained);
-            let findings = quiet_findings(&world, &self.recorder.history, &self.store);
-            self.findings.extend(findings);
             let unpurged = world.unpurged().into_iter();
             self.findings
                 .extend(unpurged.map(|at| format!("{} was purged, and has rows", at.profile)));

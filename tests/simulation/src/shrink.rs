@@ -61,7 +61,8 @@ pub fn minimal(case: &Case, seed: u64) -> Option<Minimal> {
 /// What a finding says, without the ids and times that differ between schedules.
 #[must_use]
 pub fn kind(finding: &str) -> String {
-    let words = finding.split_whitespace();
+    let first = finding.split(": ").next().unwrap_or(finding);
+    let words = first.split_whitespace();
     let plain = words.filter(|word| word.chars().all(|one| one.is_alphabetic() || one == ','));
     plain.collect::<Vec<_>>().join(" ")
 }

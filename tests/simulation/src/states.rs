@@ -75,7 +75,7 @@ pub fn state_findings(world: &World, history: &History, store: &StoreRecord) -> 
     findings
 }
 
-/// Where a link is settled, the parent's member rows hold the child and everybody below it.
+/// Where a link is settled and the child is a member, the parent's member rows hold everybody below it.
 fn copied(
     world: &World,
     parent: ProfileKey,

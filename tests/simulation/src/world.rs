@@ -923,6 +923,8 @@ impl World {
         self.ident_times.hash(&mut state);
         self.listing.hash(&mut state);
         self.stamps.hash(&mut state);
+        self.made.hash(&mut state);
+        self.added.hash(&mut state);
         self.poison.hash(&mut state);
         // In any order.
         let batches = self.written.values().flatten();

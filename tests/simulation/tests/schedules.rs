@@ -77,67 +77,67 @@ fn replay(case: &Case, seed: u64) {
 
 #[test]
 fn creators_of_one_new_person_meet() {
-    explore("creators", 2_000, |_| creators());
+    explore("creators", 1_500, |_| creators());
 }
 
 #[test]
 fn creators_in_one_process_share_flights() {
-    explore("flights", 1_500, |_| flights());
+    explore("flights", 1_000, |_| flights());
 }
 
 #[test]
 fn merges_cross() {
-    explore("merges", 2_000, |_| crossing_merges());
+    explore("merges", 1_500, |_| crossing_merges());
 }
 
 #[test]
 fn answers_are_lost_and_clients_given_up() {
-    explore("faults", 3_000, |_| lost_answers());
+    explore("faults", 2_000, |_| lost_answers());
 }
 
 #[test]
 fn deletions_meet_merges() {
-    explore("deletions", 3_000, merges_and_deletions);
+    explore("deletions", 2_000, merges_and_deletions);
 }
 
 #[test]
 fn an_identifier_is_changed_while_others_claim_it() {
-    explore("changes", 2_000, |_| a_merge_and_a_change());
+    explore("changes", 1_500, |_| a_merge_and_a_change());
 }
 
 #[test]
 fn an_attach_meets_deletions() {
-    explore("attach", 1_000, |_| an_attach_and_two_deletions());
-    explore("older", 1_000, |_| a_merge_and_the_deletion_of_the_older());
-    explore("twice", 1_000, |_| two_deletions());
+    explore("attach", 700, |_| an_attach_and_two_deletions());
+    explore("older", 500, |_| a_merge_and_the_deletion_of_the_older());
+    explore("twice", 500, |_| two_deletions());
 }
 
 #[test]
 fn a_release_meets_newcomers() {
-    explore("release", 1_500, |_| a_release_and_newcomers());
+    explore("release", 1_000, |_| a_release_and_newcomers());
 }
 
 #[test]
 fn whoever_reads_sees_one_order() {
     explore("lists", 1_000, |_| merges_and_lists());
-    explore("chains", 1_500, |_| chains());
+    explore("chains", 1_000, |_| chains());
 }
 
 #[test]
 fn the_later_write_wins_whatever_the_clocks_say() {
-    explore("order", 1_500, order_over_merges);
+    explore("order", 1_000, order_over_merges);
     explore("queued", 500, |_| queued());
     explore("removals", 500, |_| removals());
 }
 
 #[test]
 fn limits_hold_over_a_merged_set() {
-    explore("limits", 2_500, limits);
+    explore("limits", 2_000, limits);
 }
 
 #[test]
 fn anybody_sends_anything() {
-    explore("everything", 4_000, everything);
+    explore("everything", 2_500, everything);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub enum Broken {
     UnsettledNotWalked,
     /// A link is settled in the cells of the root, not of the parent in the pointer.
     CopyAtRoot,
-    /// A link is marked as settled first, and its members are written then.
+    /// A link is marked as settled first, with its child, and the members below are written then.
     MarkBeforeMembers,
     /// Member rows are read first, and the marks of links then.
     MembersThenMarks,
@@ -154,7 +154,11 @@ impl World {
                 (Statement::Sleep, Some(rest))
             }
             (Some(Broken::MarkBeforeMembers), Statement::WriteCells(batch)) if settles(&batch) => {
-                let is_member = |write: &CellWrite| matches!(write, CellWrite::Member(_));
+                let is_child = |member: &ProfileId| {
+                    let mut writes = batch.writes.iter();
+                    writes.any(|one| matches!(one, CellWrite::Link(link) if link.child == *member))
+                };
+                let is_member = |write: &CellWrite| matches!(write, CellWrite::Member(member) if !is_child(member));
                 let (members, marks) = batch.writes.iter().cloned().partition(is_member);
                 let of = |writes| {
                     Statement::WriteCells(CellBatch {
