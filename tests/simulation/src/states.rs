@@ -139,8 +139,10 @@ fn cell_findings(world: &World) -> Vec<String> {
                 findings.push(format!("{} has a stranger, {member}", at.profile));
             }
         }
-        // A find from a hint does not meet the rows that it skips.
-        if let Some(ancestor) = rows.root {
+        // A find from a hint does not meet the rows that it skips. Of a dead set they may be purged, its root's among them.
+        if let Some(ancestor) = rows.root
+            && world.root_of(*at).is_some()
+        {
             let above = ProfileKey {
                 profile: ancestor,
                 ..*at
