@@ -25,6 +25,7 @@ use crate::case::{Op, identifier, store};
 use crate::client::Recorder;
 use crate::history::REPEATED;
 use crate::judge::unexplained;
+use crate::nonunique::{self, Seen};
 use crate::quiet::{quiet_findings, row_findings};
 use crate::replay::{Client, Role};
 use crate::states::state_findings;
@@ -309,8 +310,11 @@ impl Search {
                 && self.judged.insert(state.left())
             {
                 self.report.crashes += 1;
-                let explained = unexplained(&state.world, &state.recorder.history, &self.store);
-                findings.extend(explained.err());
+                // The history predicate knows unique values only.
+                if !self.has_shared() {
+                    let explained = unexplained(&state.world, &state.recorder.history, &self.store);
+                    findings.extend(explained.err());
+                }
                 findings.extend(self.crash(&state));
             }
             if !findings.is_empty() {
@@ -430,6 +434,12 @@ impl Search {
         findings
     }
 
+    /// Whether a value may be several people's.
+    fn has_shared(&self) -> bool {
+        let configs = &self.case.settings.identifier_configs;
+        configs.iter().any(|config| !config.enforce_unique)
+    }
+
     /// Whoever has no answer sends its request again, alone; what is in flight is lost, or lands after that.
     fn repeat(&mut self, state: &State, lands: bool) -> Vec<String> {
         let mut world = (*state.world).clone();
@@ -450,6 +460,10 @@ impl Search {
         }
         apply_all(&mut world);
         let mut findings = quiet_findings(&world, &recorder.history, &self.store);
+        if self.has_shared() {
+            let seen = Seen::of(&recorder.history);
+            findings.extend(nonunique::findings(&world, &self.store, &seen, false));
+        }
         if findings.is_empty() && self.case.probes {
             for (number, everybody) in (PROBE..).zip([vec![0, 1, 2, 3], vec![4, 5]]) {
                 if !self.again(&mut world, &mut recorder, number, &Op::Create(everybody)) {

@@ -9,6 +9,7 @@ use kith_domain::settings::{IdentifierConfig, IdentitySettings};
 use kith_domain::store::StoreRecord;
 use kith_profiles::ports::SharedClaim;
 
+use crate::history::History;
 use crate::world::World;
 
 /// Default types, two that are not unique, last in the rules, and one that never matches.
@@ -70,6 +71,24 @@ pub struct Seen {
     pub deletes: Vec<Option<u64>>,
     /// Orders them.
     pub tick: u64,
+}
+
+impl Seen {
+    /// The creates of a history in which nobody deletes anything. Whom two types agreed on is not known any more.
+    #[must_use]
+    pub fn of(history: &History) -> Self {
+        let creates = history.creates.iter().map(|create| Request {
+            id: create.request,
+            identifiers: create.identifiers.clone(),
+            sent: create.sent,
+            answer: create.answer.map(|(_, profile)| profile),
+            agreed: Vec::new(),
+        });
+        Self {
+            requests: creates.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 fn at(store: &StoreRecord, profile: ProfileId) -> ProfileKey {

@@ -3,8 +3,9 @@
 mod cases;
 
 use cases::small::{
-    a_change_and_a_create, a_create_and_a_deletion, a_create_and_a_merge, a_merge_and_a_deletion,
-    an_eviction_and_a_merge, one_identifier, two_creators, two_merges_and_two_deletions,
+    a_change_and_a_create, a_create_and_a_deletion, a_create_and_a_merge, a_match_and_a_merge,
+    a_merge_and_a_deletion, an_eviction_and_a_merge, one_identifier, two_creators,
+    two_merges_and_two_deletions, two_that_agree,
 };
 use kith_domain::settings::LimitPolicy;
 use kith_profiles::environment::Omission;
@@ -111,4 +112,13 @@ fn a_change_against_a_create_of_the_new_value() {
     let name = "a change against a create of the new value";
     explore(name, &a_change_and_a_create(0));
     explore(name, &a_change_and_a_create(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn types_that_are_not_unique_against_a_merge() {
+    explore("two that agree in two types", &two_that_agree(0));
+    let name = "a match in two types against a merge";
+    explore(name, &a_match_and_a_merge(0));
+    explore(name, &a_match_and_a_merge(1));
 }

@@ -71,6 +71,37 @@ pub(crate) fn an_eviction_and_a_merge(unknown: u8, policy: LimitPolicy) -> Small
     }
 }
 
+/// Two types of which a value may be several people's.
+fn sharing() -> IdentitySettings {
+    let mut settings = IdentitySettings::default();
+    for config in &mut settings.identifier_configs {
+        config.enforce_unique = !["whatsapp", "chat"].contains(&config.id_type.as_str());
+    }
+    settings
+}
+
+/// Two new people with one household and one device: they are one.
+pub(crate) fn two_that_agree(unknown: u8) -> Small {
+    Small {
+        settings: sharing(),
+        probes: false,
+        ..small(&[], vec![create(&[0, 2, 3]), create(&[4, 2, 3])], unknown)
+    }
+}
+
+/// Somebody agrees in two types with a person who is merged into an older one meanwhile.
+pub(crate) fn a_match_and_a_merge(unknown: u8) -> Small {
+    Small {
+        settings: sharing(),
+        probes: false,
+        ..small(
+            &[&[1], &[0, 2, 3]],
+            vec![create(&[0, 1]), create(&[4, 2, 3])],
+            unknown,
+        )
+    }
+}
+
 /// An address is changed into one that somebody else creates a person with.
 pub(crate) fn a_change_and_a_create(unknown: u8) -> Small {
     let clients = vec![Op::Change(0, 4), create(&[4, 2])];
