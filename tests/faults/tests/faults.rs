@@ -94,14 +94,9 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, cluster: Option<&Arc<Cluster>>
             "an_unknown_outcome_taken_for_applied_is_rejected",
             |cluster| Box::pin(async move { mutant(&cluster, "resend", Range::Cuts, 5).await }),
         ));
-        trials.push(trial(
-            "a_stamp_not_later_than_seen_is_rejected",
-            |cluster| {
-                Box::pin(
-                    async move { mutant(&cluster, "later-than-seen", Range::Nothing, 0).await },
-                )
-            },
-        ));
+        trials.push(trial("a_younger_survivor_is_rejected", |cluster| {
+            Box::pin(async move { mutant(&cluster, "earliest-survives", Range::Nothing, 5).await })
+        }));
         trials.push(trial("clocks_that_differ_are_no_finding", |cluster| {
             Box::pin(async move { clocks_that_differ(&cluster).await })
         }));

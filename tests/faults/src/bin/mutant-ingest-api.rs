@@ -70,7 +70,7 @@ impl Mutant {
         match name {
             "none" => Some(Self::None),
             "resend" => Some(Self::Omits(Omission::Resend)),
-            "later-than-seen" => Some(Self::Omits(Omission::LaterThanSeen)),
+            "earliest-survives" => Some(Self::Omits(Omission::EarliestSurvives)),
             "forced-claims" => Some(Self::ForcesClaims),
             _ => None,
         }
