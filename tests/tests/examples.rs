@@ -675,14 +675,14 @@ async fn e31_delete_then_recreate(api: &Api) -> Result<()> {
     ensure!(api.owners("email", &a).await?.is_empty());
     older().await;
     let p2 = api
-        .contact(json!({ "email": a, "lastName": "second" }))
+        .contact(json!({ "email": a, "lastName": "Lovelace-anew" }))
         .await?;
     ensure!(p2 != p1);
     // By then the queued trait of the first one has long been read.
-    api.until_trait(&p2, ("Contact", "lastName"), json!("second"))
+    api.until_trait(&p2, ("Contact", "lastName"), json!("Lovelace-anew"))
         .await?;
     let read = api.get(&p2).await?;
-    let own = json!({ "Contact": { "email": a, "lastName": "second" } });
+    let own = json!({ "Contact": { "email": a, "lastName": "Lovelace-anew" } });
     ensure!(read.body["traits"] == own, "{}", read.body);
     ensure!(api.get(&p1).await?.status == 404, "for ever");
     Ok(())

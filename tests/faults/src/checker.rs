@@ -1,6 +1,6 @@
 //! Compares what callers were answered with what the API and the database say when everything is quiet.
 //!
-//! Pure: a history in, findings out. An identifier whose type has a limit below [`KEPT`] may be evicted, so nothing is
+//! Pure: a history in, findings out. An identifier whose type has a limit below `KEPT` may be evicted, so nothing is
 //! expected of it but the limit.
 
 use std::collections::{BTreeMap, BTreeSet};

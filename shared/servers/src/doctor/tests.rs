@@ -100,7 +100,9 @@ async fn settings_that_an_engine_refuses_end_it_before_anything_is_asked() {
     assert_eq!(run(&settings, configured, note).await, Exit::Misconfigured);
     let lines = noted();
     assert!(
-        lines.iter().all(|line| line.starts_with("      ")),
+        lines
+            .iter()
+            .all(|line| line.starts_with("      ") || line.starts_with("note ")),
         "{lines:?}"
     );
 }
