@@ -1,7 +1,7 @@
 // The official Node client, unchanged, against a running Kith. KITH_TEST_BASE_URL says where.
 import assert from "node:assert/strict";
 import { randomInt, randomUUID } from "node:crypto";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import twilio from "twilio";
 
 const base = process.env.KITH_TEST_BASE_URL;
@@ -26,8 +26,8 @@ async function create(contact) {
   return profile.id;
 }
 
-async function eventually(what, ask) {
-  const end = Date.now() + 5_000;
+async function eventually(what, ask, within = 5_000) {
+  const end = Date.now() + within;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
@@ -35,6 +35,16 @@ async function eventually(what, ask) {
     await new Promise((done) => setTimeout(done, 20));
   }
 }
+
+// A consumer that has just been started joins its group first: what is measured below is the way of a trait.
+before(async () => {
+  const id = await create({ email: email(), firstName: "first" });
+  await eventually(
+    "the first trait of all",
+    async () => (await memory.profiles(STORE, id).fetch()).traits?.Contact?.firstName,
+    60_000,
+  );
+});
 
 // The sample of the documentation, as it stands there but for the base URL.
 test("the sample creates a profile, and its nine traits are there within a second", async () => {
