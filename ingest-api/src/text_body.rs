@@ -34,8 +34,10 @@ pub(crate) fn parse<const N: usize>(
     let mut texts = names.map(|_| String::new());
     for (at, name) in names.into_iter().enumerate() {
         let member = found.members.get_mut(at).and_then(Option::take);
-        let text = wanted(member, name, &mut found.errors).unwrap_or_default();
-        if name == ID_TYPE && !text.is_empty() && !TYPE_CHARS.contains(&text.chars().count()) {
+        let Some(text) = wanted(member, name, &mut found.errors) else {
+            continue;
+        };
+        if name == ID_TYPE && !TYPE_CHARS.contains(&text.chars().count()) {
             found.errors.push(fault(name, "must be 2 to 30 characters"));
         }
         texts[at] = text;
@@ -245,6 +247,10 @@ mod tests {
             ),
             (
                 r#"{"idType":"e","value":"a"}"#,
+                "idType must be 2 to 30 characters",
+            ),
+            (
+                r#"{"idType":"","value":"a"}"#,
                 "idType must be 2 to 30 characters",
             ),
             ("[]", "body must be an object"),
