@@ -10,9 +10,6 @@ use super::identifiers::identifier;
 use crate::call::{Answer, Call};
 use crate::text_body::{self, ID_TYPE};
 
-/// Profiles in an answer at most.
-const PROFILES_MAX: usize = 100;
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LookedUp<'a> {
@@ -29,9 +26,8 @@ pub(crate) async fn lookup<E: Environment>(call: Call<E>, payload: Payload) -> A
         let [id_type, value] = text_body::parse([ID_TYPE, "value"], &call.body(payload).await?)?;
         let identifier = identifier(&store, &id_type, "value", &value)?;
         let value = identifier.value.clone();
-        let mut profiles = call.ask(call.profiles().lookup(&store, identifier)).await?;
+        let profiles = call.ask(call.profiles().lookup(&store, identifier)).await?;
         drop(permit);
-        profiles.truncate(PROFILES_MAX);
         Ok(HttpResponse::Ok().json(LookedUp {
             normalized_value: value.expose(),
             profiles: &profiles,
