@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use cases::{
     a_merge_and_a_change, a_merge_and_the_deletion_of_the_older, a_release_and_newcomers,
     an_attach_and_two_deletions, chains, creators, crossing_merges, crowd, everything, flights,
-    limits, lost_answers, merges_and_deletions, merges_and_lists, order_over_merges, queued,
-    removals, two_deletions, workers,
+    limits, lost_answers, merges_and_deletions, merges_and_lists, named_and_unlisted,
+    order_over_merges, queued, removals, two_deletions, workers,
 };
 use kith_simulation::choices::Choices;
 use kith_simulation::run::{Case, run, run_with};
@@ -110,6 +110,11 @@ fn an_attach_meets_deletions() {
     explore("attach", 700, |_| an_attach_and_two_deletions());
     explore("older", 500, |_| a_merge_and_the_deletion_of_the_older());
     explore("twice", 500, |_| two_deletions());
+}
+
+#[test]
+fn whoever_is_written_to_is_listed() {
+    explore("named", 1_000, |_| named_and_unlisted());
 }
 
 #[test]

@@ -302,6 +302,21 @@ pub(crate) fn merges_and_lists() -> Case {
     case(&[&[0], &[1], &[2]], clients)
 }
 
+/// Somebody makes a profile and may die; others write to it by its id, and take its identifier away.
+pub(crate) fn named_and_unlisted() -> Case {
+    let clients = vec![
+        creates(&[&[2]]),
+        vec![Op::Clear(2), Op::Remove(2)],
+        vec![Op::Patch(2, vec![])],
+    ];
+    Case {
+        crash_permille: 40,
+        // A probe would find everybody and list them.
+        probes: false,
+        ..case(&[], clients)
+    }
+}
+
 /// Values that are removed while others are written.
 pub(crate) fn removals() -> Case {
     let clients = vec![
