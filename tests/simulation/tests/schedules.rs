@@ -1,6 +1,7 @@
 //! Seeded schedules over the shipped use cases and the shipped worker: every invariant, in every one of them.
 //!
 //! One schedule alone: `KITH_SIMULATE_CASE=<name> KITH_SIMULATE_SEED=<number>`; it prints what happened.
+//! Seeds from another one on: `KITH_SIMULATE_FROM=<number>`.
 
 mod cases;
 
@@ -35,7 +36,8 @@ fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
     let seeds = seeds * number("KITH_SIMULATE_FACTOR").unwrap_or(1);
     let mut distinct = BTreeSet::new();
     let (mut judged, mut given_up) = (0, 0);
-    for seed in 0..seeds {
+    let from = number("KITH_SIMULATE_FROM").unwrap_or(0);
+    for seed in from..from + seeds {
         let case = make(seed);
         let verdict = run(&case, seed);
         if !verdict.findings.is_empty() {

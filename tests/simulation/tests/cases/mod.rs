@@ -238,6 +238,14 @@ pub(crate) fn workers(seed: u64) -> Case {
     }
 }
 
+/// A deletion that workers purge, and a write to that person from another host, whose clock may be behind.
+pub(crate) fn a_write_and_a_purge() -> Case {
+    Case {
+        workers: true,
+        ..case(&[&[0]], vec![vec![Op::Delete(0)], creates(&[&[0]])])
+    }
+}
+
 /// Writers of one person, whom two merges move meanwhile, on hosts whose clocks are minutes apart.
 pub(crate) fn order_over_merges(_: u64) -> Case {
     let clients = vec![
