@@ -12,6 +12,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::statement::{Consistency, SerialConsistency};
 use secrecy::ExposeSecret;
 
@@ -28,6 +29,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// ... and a connection on which nothing came back for these two together is closed, with all that waits on it.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A read or plain write that takes longer than this part of its timeout goes to a second node as well: one that hangs would
+/// hold up nearly every request, for each has several statements.
+const HEDGED_AFTER: u32 = 4;
 
 /// The database of Kith in CQL: identity, cells, listing and control. A clone is another handle on the same connections.
 #[derive(Clone)]
@@ -190,6 +195,10 @@ pub(crate) fn profiles(config: &CqlConfig) -> Profiles {
         .to_builder()
         .request_timeout(Some(config.request_timeout))
         .retry_policy(Arc::new(DefaultRetryPolicy::new()))
+        .speculative_execution_policy(Some(Arc::new(SimpleSpeculativeExecutionPolicy {
+            max_retry_count: 1,
+            retry_interval: config.request_timeout / HEDGED_AFTER,
+        })))
         .build();
     let conditional = base
         .to_builder()

@@ -82,6 +82,9 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, cluster: Option<&Arc<Cluster>>
             "an_unknown_outcome_is_503_and_the_retry_is_right",
             |cluster| Box::pin(async move { unknown_outcomes(&cluster).await }),
         ),
+        trial("a_node_that_hangs_holds_nobody_up", |cluster| {
+            Box::pin(async move { a_hanging_node(&cluster).await })
+        }),
         trial("claims_without_conditions_are_rejected", |cluster| {
             Box::pin(async move { mutant(&cluster, "forced-claims", Range::Nothing, 5).await })
         }),
@@ -104,6 +107,39 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, cluster: Option<&Arc<Cluster>>
     trials
 }
 
+/// A node takes requests and answers none, each of three in turn: whoever is known is found, and written to, all the same.
+async fn a_hanging_node(cluster: &Cluster) -> Result<()> {
+    let (place, _) = cluster.place().await?;
+    let services = Services::start(&place, "ingest-api", |_| Vec::new()).await?;
+    let api = &services.apis[0];
+    let contact = json!({ "Contact": { "email": "known@example.com", "firstName": "Ada" } });
+    let known = until(Duration::from_secs(40), "a first create", || async {
+        let answer = api.create(contact.clone()).await?;
+        (answer.status == 202)
+            .then(|| answer.accepted_id())
+            .transpose()
+    })
+    .await?;
+    let mut slowest = Duration::ZERO;
+    for node in &cluster.nodes {
+        node.set(Mode::SwallowAnswers);
+        for _ in 0..4 {
+            let began = Instant::now();
+            let answer = api.create(contact.clone()).await?;
+            slowest = slowest.max(began.elapsed());
+            ensure!(answer.status == 202, "{} {}", answer.status, answer.body);
+            ensure!(answer.accepted_id()? == known, "another person");
+        }
+        cluster.heal().await;
+        until(Duration::from_secs(40), "a read", || async {
+            Ok(Some(api.owners("email", "known@example.com").await?))
+        })
+        .await?;
+    }
+    println!("a known person, one of three nodes silent: slowest {slowest:?}");
+    services.stop().await
+}
+
 type Boxed = std::pin::Pin<Box<dyn Future<Output = Result<()>>>>;
 
 fn said(outcome: &Outcome) -> String {
@@ -116,7 +152,7 @@ async fn faults(cluster: &Cluster) -> Result<()> {
     let plan = Plan {
         seed: number("KITH_FAULTS_SEED", 20),
         lasts: Duration::from_secs(seconds),
-        callers: number("KITH_FAULTS_CALLERS", 32),
+        callers: number("KITH_FAULTS_CALLERS", if is_full() { 64 } else { 32 }),
         new_share: 1,
         harm: Range::Everything,
     };
@@ -208,7 +244,7 @@ async fn one_new_person(cluster: &Cluster) -> Result<()> {
         callers.push(Api::new(&bases[caller % bases.len()])?);
     }
     // Neither a node nor a process that has just started is as quick as it will be.
-    for warm in 0..20 {
+    for warm in 0..60 {
         let first = callers.iter().take(bases.len() * 4);
         let contact =
             |number| json!({ "Contact": { "email": format!("warm.{warm}.{number}@example.com") } });
