@@ -16,7 +16,7 @@ build: ## Build every service, optimised
 test: ## Every test, from nothing: packages, build, real servers of its own, tests (ARGS="..." goes to cargo test)
 	deploy/local/test $(ARGS)
 
-simulate: ## A million simulated schedules instead of 22,400 (FACTOR=45)
+simulate: ## A million simulated schedules instead of 23,900 (FACTOR=45)
 	KITH_SIMULATE_FACTOR=$(or $(FACTOR),45) cargo test --release -p kith-simulation --test schedules -- --nocapture
 
 exhaust: ## Search small cases to their end, each up to 40 million states (STATES=40000000)

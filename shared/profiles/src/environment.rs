@@ -92,6 +92,8 @@ pub enum Omission {
     ShareAsRead,
     /// A target whose own pointer has no verdict is linked to.
     SettleBeforeLink,
+    /// A request that loses its round leaves the pointers that it made as they are.
+    SettleOwn,
     /// A hint is written before the links that it skips are settled.
     HintAfterCopies,
     /// After an unknown outcome a release goes for whatever claim is there by then.

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cases::{
-    a_merge_and_a_deletion, a_merge_and_the_deletion_of_the_older, a_release_and_newcomers,
-    an_attach_and_two_deletions, chains, creators, crossing_merges, limits, lost_answers,
-    merges_and_deletions, merges_and_lists, named_and_unlisted, order_over_merges, queued,
-    removals, two_deletions,
+    a_merge_and_a_deletion, a_merge_and_the_deletion_of_the_older, a_merge_that_loses_its_round,
+    a_release_and_newcomers, an_attach_and_two_deletions, chains, creators, crossing_merges,
+    limits, lost_answers, merges_and_deletions, merges_and_lists, named_and_unlisted,
+    order_over_merges, queued, removals, two_deletions,
 };
 use kith_profiles::environment::Omission;
 use kith_simulation::run::{Case, run};
@@ -20,7 +20,7 @@ use kith_simulation::world::Broken;
 type Make = fn(u64) -> Case;
 
 /// Schedules of one situation at most.
-const SEEDS_MAX: u64 = 4_000;
+const SEEDS_MAX: u64 = 20_000;
 
 /// What is left out.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,9 @@ const OLDER: (&str, Make) = ("a merge and the older one's deletion", |_| {
     a_merge_and_the_deletion_of_the_older()
 });
 const TWICE: (&str, Make) = ("two deletions", |_| two_deletions());
+const LOSES: (&str, Make) = ("a merge that loses its round", |_| {
+    a_merge_that_loses_its_round()
+});
 const NAMED: (&str, Make) = ("named and unlisted", |_| named_and_unlisted());
 const QUEUED: (&str, Make) = ("queued", |_| queued());
 
@@ -60,6 +63,7 @@ const MUTANTS: &[(Left, (&str, Make))] = &[
     (Step(Omission::EarliestSurvives), CREATORS),
     (Step(Omission::SettleBeforeKill), DELETION),
     (Step(Omission::SettleBeforeLink), CREATORS),
+    (Step(Omission::SettleOwn), LOSES),
     (Step(Omission::Void), CREATORS),
     (Step(Omission::FreshToken), MERGES),
     (Step(Omission::Settled), LIMITS),

@@ -8,10 +8,10 @@ mod cases;
 use std::collections::BTreeSet;
 
 use cases::{
-    a_merge_and_a_change, a_merge_and_the_deletion_of_the_older, a_release_and_newcomers,
-    an_attach_and_two_deletions, chains, creators, crossing_merges, crowd, everything, flights,
-    limits, lost_answers, merges_and_deletions, merges_and_lists, named_and_unlisted,
-    order_over_merges, queued, removals, two_deletions, workers,
+    a_merge_and_a_change, a_merge_and_the_deletion_of_the_older, a_merge_that_loses_its_round,
+    a_release_and_newcomers, an_attach_and_two_deletions, chains, creators, crossing_merges, crowd,
+    everything, flights, limits, lost_answers, merges_and_deletions, merges_and_lists,
+    named_and_unlisted, order_over_merges, queued, removals, two_deletions, workers,
 };
 use kith_simulation::choices::Choices;
 use kith_simulation::run::{Case, run, run_with};
@@ -90,6 +90,7 @@ fn creators_in_one_process_share_flights() {
 #[test]
 fn merges_cross() {
     explore("merges", 1_500, |_| crossing_merges());
+    explore("loses", 500, |_| a_merge_that_loses_its_round());
 }
 
 #[test]

@@ -317,7 +317,7 @@ impl State {
 
         // 5, and the first half of 6.
         let Some(joining) = self
-            .claim_and_point(env, question, survey, target, &mut chores)
+            .claim_and_point(env, question, survey, target, &mut chores, &evidence)
             .await?
         else {
             return Ok(None);
@@ -359,7 +359,8 @@ impl State {
     }
 
     /// Claims what is free for the target and points every other root at it, in one round, with the identifier rows beside
-    /// it. The pointers made; `None` if anything was lost.
+    /// it. The pointers made; `None` if anything was lost. Pointers that were made all the same are decided then: the next try
+    /// may not meet them, and whoever does would merge what this request was answered about, later and by itself.
     async fn claim_and_point<E: Environment>(
         &mut self,
         env: &E,
@@ -367,6 +368,7 @@ impl State {
         survey: &Survey<'_>,
         target: Root,
         chores: &mut Chores,
+        evidence: impl Fn() -> Bytes,
     ) -> Result<Option<Vec<(ProfileId, Pointer)>>, Trouble> {
         let store = question.store.id;
         let added_at = stamp::stamp(env, self.seen)?;
@@ -421,10 +423,16 @@ impl State {
         if survey.roots.is_empty() && answers[..claims].iter().any(|answer| answer.is_won()) {
             self.created = true;
         }
-        Ok(answers
-            .iter()
-            .all(|answer| answer.is_won())
-            .then_some(joining))
+        if answers.iter().all(|answer| answer.is_won()) {
+            return Ok(Some(joining));
+        }
+        let made = joining.iter().zip(&answers[claims..]);
+        let made = made.filter(|(_, answer)| answer.is_won() && !env.omits(Omission::SettleOwn));
+        for ((child, pointer), _) in made {
+            let (child, pointer, deadline) = (*child, *pointer, question.deadline);
+            settle::settle(env, store, child, pointer, evidence(), deadline).await?;
+        }
+        Ok(None)
     }
 
     /// The root that the target leads to now, with what the find met added to the chores; `None` if it is dead.

@@ -365,3 +365,14 @@ pub(crate) fn queued() -> Case {
     let writes = || vec![Op::Patch(0, Vec::new()), Op::Patch(0, Vec::new())];
     case(&[&[0]], vec![writes(), writes(), writes()])
 }
+
+/// A merge that loses its round to somebody who brings what it claims, while what joins its profiles is released; and whoever
+/// deletes what it was answered about.
+pub(crate) fn a_merge_that_loses_its_round() -> Case {
+    let clients = vec![
+        vec![Op::Create(vec![0, 2, 1]), Op::Lookup(2), Op::Delete(2)],
+        vec![Op::Add(2, 1)],
+        vec![Op::Remove(0)],
+    ];
+    case(&[&[0], &[2]], clients)
+}
