@@ -11,6 +11,8 @@ use crate::identifier::{IdType, Identifier};
 use crate::normalize::NormalizeError;
 use crate::object;
 
+mod given;
+
 /// Identifier types of a store at most; there is at least one. The same holds for matching rules.
 pub const TYPES_MAX: usize = 15;
 /// Characters of the name of an identifier type.
