@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kith_profiles::Profiles;
 use kith_profiles::environment::Environment;
+use kith_profiles::ports::{Definitions, TokenKey};
 use kith_runtime::config::table::{
     BODY_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX,
 };
@@ -14,6 +15,8 @@ use kith_runtime::config::{ByteSize, ConfigError, Settings};
 use kith_runtime::credentials::Credentials;
 use kith_runtime::health::Health;
 use kith_runtime::lifecycle::Stage;
+
+use tracing::warn;
 
 use crate::admission::{Admission, Bounds};
 
@@ -63,6 +66,8 @@ pub struct Service<E: Environment> {
     pub credentials: Credentials,
     /// The absolute base of redirects, without a slash at its end; `None`: each request's own.
     pub public_url: Option<String>,
+    /// What page tokens are authenticated with.
+    pub token_key: TokenKey,
     /// What a request may cost.
     pub limits: Limits,
     /// What is let in.
@@ -71,6 +76,28 @@ pub struct Service<E: Environment> {
     pub health: Health,
     /// Where creates run, so that one whose client went away is finished all the same: the stage of the HTTP server.
     pub stage: Stage,
+}
+
+impl<E: Environment<Database: Definitions>> Service<E> {
+    /// Goes on with what a process that died left of deletions, beside everything else. What fails is told, and left to
+    /// whoever comes next.
+    pub fn resume(&self) {
+        let profiles = Arc::clone(&self.profiles);
+        let accounts = self.credentials.accounts();
+        let shutdown = self.stage.shutdown();
+        drop(self.stage.task("resume deletions", async move {
+            for account in accounts {
+                let finished = tokio::select! {
+                    finished = profiles.finish_deletions(&account) => finished,
+                    () = shutdown.requested() => return,
+                };
+                if let Err(error) = finished {
+                    let error: &dyn std::error::Error = &error;
+                    warn!(%account, error, "deletions of stores are still to be finished");
+                }
+            }
+        }));
+    }
 }
 
 /// The public URL that settings say, if they do.

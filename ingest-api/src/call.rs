@@ -4,8 +4,10 @@
 use std::future::{Future, Ready, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload as RawPayload;
+use actix_web::http::header::{HeaderName, HeaderValue, ToStrError};
 use actix_web::web::{Data, Payload};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -17,8 +19,10 @@ use kith_profiles::Profiles;
 use kith_profiles::change::Target;
 use kith_profiles::environment::{Deadline, Environment};
 use kith_profiles::error::Trouble;
+use kith_profiles::ports::TokenKey;
 use kith_profiles::read::Located;
 use kith_runtime::credentials::{Access, Principal};
+use kith_runtime::lifecycle::Stage;
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
@@ -27,6 +31,9 @@ use crate::app::App;
 use crate::body::{self, BodyLimits, Unread};
 use crate::error::ApiError;
 use crate::redirect;
+
+/// How many deadlines a write takes at most.
+pub(crate) const WRITES_FOR: u32 = 2;
 
 /// The answer of a handler.
 pub(crate) type Answer = Result<HttpResponse, ApiError>;
@@ -101,6 +108,49 @@ impl<E: Environment> Call<E> {
                 Err(ApiError::Internal)
             }
         }
+    }
+
+    /// As [`answer`](Self::answer), for an operation of the control plane: what breaks a rule has a code of its own there.
+    pub(crate) async fn answer_definition(&self, work: impl Future<Output = Answer>) -> Answer {
+        self.answer(work).await.map_err(ApiError::of_definition)
+    }
+
+    /// What page tokens are authenticated with.
+    pub(crate) fn token_key(&self) -> &TokenKey {
+        &self.app.service.token_key
+    }
+
+    /// A part of the path, as text.
+    pub(crate) fn segment(&self, name: &str) -> &str {
+        self.http.match_info().query(name)
+    }
+
+    /// The values of a header.
+    ///
+    /// # Errors
+    /// One of them is no text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Result<Vec<&str>, ToStrError> {
+        self.http
+            .headers()
+            .get_all(name)
+            .map(HeaderValue::to_str)
+            .collect()
+    }
+
+    /// Where the client finds the service: what stands before a path.
+    pub(crate) fn base(&self) -> String {
+        let public_url = self.app.service.public_url.as_deref();
+        redirect::base(&self.http, public_url, self.app.local)
+    }
+
+    /// Where work goes on that no answer waits for.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.app.service.stage
+    }
+
+    /// How long a request may take from its head to its answer.
+    pub(crate) fn request_deadline(&self) -> Duration {
+        self.app.service.limits.request_deadline
     }
 
     /// Refuses a credential that may only read.
@@ -243,6 +293,17 @@ impl<E: Environment> Call<E> {
         body
     }
 
+    /// The body, if there is one.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    pub(crate) async fn body_if_any(&self, payload: Payload) -> Result<Bytes, ApiError> {
+        if body::is_absent(self.http.headers()) {
+            return Ok(Bytes::new());
+        }
+        self.body(payload).await
+    }
+
     /// Asks a use case that changes nothing. If the client goes away it is dropped.
     ///
     /// # Errors
@@ -274,7 +335,7 @@ impl<E: Environment> Call<E> {
         F: Future<Output = Result<T, Trouble>> + Send + 'static,
     {
         let attempt = self.app.service.admission.attempt();
-        let dropped_at = self.began + 2 * self.app.service.limits.request_deadline;
+        let dropped_at = self.began + WRITES_FOR * self.app.service.limits.request_deadline;
         let task = self.app.service.stage.task(name, async move {
             // Dropped without a word, the attempt counts as a failure.
             let result = timeout_at(dropped_at, work)

@@ -11,7 +11,7 @@ use ingest_api::{Admission, Limits, Service, bind, development_store, public_url
 use kith_domain::id::AccountSid;
 use kith_domain::time::Micros;
 use kith_embedded::{Embedded, EmbeddedLog, Options, Retention};
-use kith_profiles::ports::{Clock, Control};
+use kith_profiles::ports::{Clock, Control, Definitions, TokenKey};
 use kith_profiles::{Profiles, environment};
 use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
@@ -111,15 +111,21 @@ pub(crate) async fn run(parts: Parts) -> Exit {
         Err(exit) => return exit,
     };
     let development = credentials.development_account().cloned();
+    let token_key = match engine.token_key().await {
+        Ok(key) => key,
+        Err(error) => return refuse(&error.to_string()),
+    };
     let service = service(
         &engine,
         &clock,
         credentials,
+        token_key,
         limits,
         public_url,
         &health,
         http.clone(),
     );
+    service.resume();
     let bound = match bind(service, listener) {
         Ok(bound) => bound,
         Err(error) => return refuse(&error.to_string()),
@@ -197,6 +203,7 @@ fn service(
     engine: &Embedded,
     clock: &SystemClock,
     credentials: Credentials,
+    token_key: TokenKey,
     limits: Limits,
     public_url: Option<String>,
     health: &Health,
@@ -216,6 +223,7 @@ fn service(
         profiles: Arc::new(Profiles::new(engines)),
         credentials,
         public_url,
+        token_key,
         admission: Admission::new(limits.bounds(), database, log_dependency),
         limits,
         health: health.clone(),

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use serde::Serialize;
 
+pub(crate) mod control;
 mod identifiers;
 mod lookup;
 mod profiles;

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod definitions;
 mod drain;
 mod harness;
 mod operations;

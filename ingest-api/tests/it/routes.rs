@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Answered, NO_PROFILE, TestService, profiles};
+use crate::harness::{Answered, NO_PROFILE, STORE, TestService, profiles};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_route_is_not_found() {
@@ -55,6 +55,24 @@ async fn another_method_is_told_which_there_are() {
         ),
         // Methods are looked at before ids.
         (format!("{base}/nonsense"), "GET, PATCH, DELETE"),
+        ("/v1/ControlPlane/Stores".to_owned(), "GET, POST"),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}"),
+            "GET, PATCH, DELETE",
+        ),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}/TraitGroups"),
+            "GET, POST",
+        ),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}/TraitGroups/Contact"),
+            "GET, PATCH, DELETE",
+        ),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}/IdentityResolutionSettings"),
+            "GET, PUT",
+        ),
+        ("/v1/ControlPlane/Operations/x".to_owned(), "GET"),
     ];
     let methods = [
         "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
