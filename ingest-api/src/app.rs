@@ -9,7 +9,7 @@ use kith_profiles::Profiles;
 use kith_profiles::environment::Environment;
 use kith_profiles::ports::{Definitions, TokenKey};
 use kith_runtime::config::table::{
-    BODY_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX,
+    BODY_BYTES_MAX, BULK_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX,
 };
 use kith_runtime::config::{ByteSize, ConfigError, Settings};
 use kith_runtime::credentials::Credentials;
@@ -30,6 +30,8 @@ pub struct Limits {
     pub request_deadline: Duration,
     /// Bytes of a body at most.
     pub body_bytes_max: usize,
+    /// Bytes of the body of Bulk at most.
+    pub bulk_bytes_max: usize,
     /// Requests worked on at once.
     pub requests_in_flight_max: usize,
 }
@@ -43,6 +45,7 @@ impl Limits {
         Ok(Self {
             request_deadline: settings.get(&REQUEST_DEADLINE)?,
             body_bytes_max: settings.get::<ByteSize>(&BODY_BYTES_MAX)?.as_usize(),
+            bulk_bytes_max: settings.get::<ByteSize>(&BULK_BYTES_MAX)?.as_usize(),
             requests_in_flight_max: settings.get(&REQUESTS_IN_FLIGHT_MAX)?,
         })
     }
@@ -52,7 +55,9 @@ impl Limits {
     pub fn bounds(&self) -> Bounds {
         Bounds {
             requests: self.requests_in_flight_max,
-            bytes: BODIES_BYTES_MAX.max(self.body_bytes_max),
+            bytes: BODIES_BYTES_MAX
+                .max(self.body_bytes_max)
+                .max(self.bulk_bytes_max),
         }
     }
 }

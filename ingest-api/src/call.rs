@@ -239,7 +239,7 @@ impl<E: Environment> Call<E> {
     /// # Errors
     /// [`ApiError::Refused`].
     pub(crate) fn admit_query(&self) -> Result<Permit, ApiError> {
-        let bytes = self.bytes_expected();
+        let bytes = self.bytes_expected(self.body_bytes_max());
         self.app.service.admission.admit(Need::Read { bytes })
     }
 
@@ -248,12 +248,30 @@ impl<E: Environment> Call<E> {
     /// # Errors
     /// [`ApiError::Refused`].
     pub(crate) fn admit_write(&self) -> Result<Permit, ApiError> {
-        let bytes = self.bytes_expected();
+        self.admit_write_of(self.body_bytes_max())
+    }
+
+    /// Asks to be let in, for a write with a body of so many bytes at most.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`].
+    pub(crate) fn admit_write_of(&self, bytes_max: usize) -> Result<Permit, ApiError> {
+        let bytes = self.bytes_expected(bytes_max);
         self.app.service.admission.admit(Need::Write { bytes })
     }
 
-    fn bytes_expected(&self) -> usize {
-        body::bytes_expected(self.http.headers(), self.app.service.limits.body_bytes_max)
+    fn bytes_expected(&self, bytes_max: usize) -> usize {
+        body::bytes_expected(self.http.headers(), bytes_max)
+    }
+
+    /// Bytes of a body at most.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        self.app.service.limits.body_bytes_max
+    }
+
+    /// Bytes of the body of Bulk at most.
+    pub(crate) fn bulk_bytes_max(&self) -> usize {
+        self.app.service.limits.bulk_bytes_max
     }
 
     /// The store, if it is the caller's and in use.
@@ -280,11 +298,22 @@ impl<E: Environment> Call<E> {
     ///
     /// # Errors
     /// As [`body::read`].
-    pub(crate) async fn body(&self, mut payload: Payload) -> Result<Bytes, ApiError> {
-        let limits = self.app.service.limits;
+    pub(crate) async fn body(&self, payload: Payload) -> Result<Bytes, ApiError> {
+        self.body_of(payload, self.body_bytes_max()).await
+    }
+
+    /// The body, of so many bytes at most.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    pub(crate) async fn body_of(
+        &self,
+        mut payload: Payload,
+        bytes_max: usize,
+    ) -> Result<Bytes, ApiError> {
         let limits = BodyLimits {
-            bytes_max: limits.body_bytes_max,
-            until: self.began + body::share_of(limits.request_deadline),
+            bytes_max,
+            until: self.began + body::share_of(self.request_deadline()),
         };
         let body = body::read(&self.http, &mut payload, limits).await;
         if body.as_ref().is_err_and(ApiError::ends_connection) {

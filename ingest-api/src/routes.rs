@@ -15,7 +15,7 @@ use crate::handlers::control::{
     update_store,
 };
 use crate::handlers::{
-    add_identifier, change_identifier, create, delete, fetch, fetch_identifier, list,
+    add_identifier, bulk, change_identifier, create, delete, fetch, fetch_identifier, list,
     list_identifiers, list_traits, lookup, patch, remove_identifiers,
 };
 
@@ -36,8 +36,10 @@ fn configure_profiles<E: Environment>(config: &mut ServiceConfig) {
         .service(
             resource("/v1/Stores/{storeId}/Profiles/Lookup", "POST").route(post().to(lookup::<E>)),
         )
-        // Words of the contract that have no operation here yet: no ids either.
-        .service(no_route("/v1/Stores/{storeId}/Profiles/Bulk"))
+        .service(
+            resource("/v1/Stores/{storeId}/Profiles/Bulk", "PUT").route(web::put().to(bulk::<E>)),
+        )
+        // A word of the contract that has no operation here yet: no id either.
         .service(no_route("/v1/Stores/{storeId}/Profiles/Imports"))
         .service(
             resource(

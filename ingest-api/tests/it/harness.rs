@@ -58,6 +58,7 @@ impl Default for Setup {
             limits: Limits {
                 request_deadline: Duration::from_millis(2_500),
                 body_bytes_max: 64 * 1024,
+                bulk_bytes_max: 128 * 1024,
                 requests_in_flight_max: 64,
             },
             public_url: None,

@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod bulk;
 mod definitions;
 mod drain;
 mod harness;

@@ -17,7 +17,6 @@ async fn what_is_no_route_is_not_found() {
         "/v1/stores/x/profiles".to_owned(),
         format!("/{base}"),
         format!("{base}/"),
-        format!("{base}/Bulk"),
         format!("{base}/Imports"),
         format!("{base}/{NO_PROFILE}/"),
         format!("{base}/{NO_PROFILE}/Nothing"),
@@ -46,6 +45,7 @@ async fn another_method_is_told_which_there_are() {
     let cases = [
         (base.clone(), "GET, POST"),
         (format!("{base}/Lookup"), "POST"),
+        (format!("{base}/Bulk"), "PUT"),
         (format!("{base}/{NO_PROFILE}"), "GET, PATCH, DELETE"),
         (format!("{base}/{NO_PROFILE}/Traits"), "GET"),
         (format!("{base}/{NO_PROFILE}/Identifiers"), "GET, POST"),
