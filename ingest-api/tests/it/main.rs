@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod bulk;
+mod debts;
 mod definitions;
 mod drain;
 mod harness;
