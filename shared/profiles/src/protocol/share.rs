@@ -80,6 +80,12 @@ impl Collected {
         Some(value.stamp)
     }
 
+    /// The finds that ended at one of these roots.
+    pub(super) fn leading_to(&self, roots: &BTreeSet<ProfileId>) -> impl Iterator<Item = &Found> {
+        let is_led = |found: &&Found| found.root().is_some_and(|root| roots.contains(&root.id));
+        self.found.values().filter(is_led)
+    }
+
     fn roots(&self) -> BTreeSet<ProfileId> {
         let roots = self.found.values().filter_map(Found::root);
         roots.map(|root| root.id).collect()
@@ -370,12 +376,13 @@ async fn agree<E: Environment>(
         let Some(root) = target.root() else {
             return Ok(Shared::Moved);
         };
-        state.seen = state.seen.max(target.seen(env));
+        state.meet(env, target);
         joined.chores.meet(target);
         joined.target = root.id;
         joined.chores.root = root.id;
         let mut candidates = met.candidates(&store.settings, true);
         candidates.insert(root.id);
+        state.meet_owners(env, &met, &candidates);
         if candidates.len() == 1 {
             break;
         }
