@@ -5,20 +5,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use kith_domain::id::AccountSid;
 use kith_profiles::Profiles;
 use kith_profiles::environment::Environment;
+use kith_profiles::ports::{Definitions, TokenKey};
 use kith_runtime::config::table::{
-    BODY_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX,
+    BODY_BYTES_MAX, BULK_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX,
 };
 use kith_runtime::config::{ByteSize, ConfigError, Settings};
 use kith_runtime::credentials::Credentials;
 use kith_runtime::health::Health;
 use kith_runtime::lifecycle::Stage;
 
+use tracing::warn;
+
 use crate::admission::{Admission, Bounds};
 
 /// Bytes of bodies in memory at once, unless one body may be larger.
 const BODIES_BYTES_MAX: usize = 64 << 20;
+
+/// When to try again to finish what a process that died left.
+const RESUME_AGAIN: Duration = Duration::from_secs(30);
 
 /// What a request may cost.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +35,8 @@ pub struct Limits {
     pub request_deadline: Duration,
     /// Bytes of a body at most.
     pub body_bytes_max: usize,
+    /// Bytes of the body of Bulk at most.
+    pub bulk_bytes_max: usize,
     /// Requests worked on at once.
     pub requests_in_flight_max: usize,
 }
@@ -40,6 +50,7 @@ impl Limits {
         Ok(Self {
             request_deadline: settings.get(&REQUEST_DEADLINE)?,
             body_bytes_max: settings.get::<ByteSize>(&BODY_BYTES_MAX)?.as_usize(),
+            bulk_bytes_max: settings.get::<ByteSize>(&BULK_BYTES_MAX)?.as_usize(),
             requests_in_flight_max: settings.get(&REQUESTS_IN_FLIGHT_MAX)?,
         })
     }
@@ -49,7 +60,9 @@ impl Limits {
     pub fn bounds(&self) -> Bounds {
         Bounds {
             requests: self.requests_in_flight_max,
-            bytes: BODIES_BYTES_MAX.max(self.body_bytes_max),
+            bytes: BODIES_BYTES_MAX
+                .max(self.body_bytes_max)
+                .max(self.bulk_bytes_max),
         }
     }
 }
@@ -63,6 +76,8 @@ pub struct Service<E: Environment> {
     pub credentials: Credentials,
     /// The absolute base of redirects, without a slash at its end; `None`: each request's own.
     pub public_url: Option<String>,
+    /// What page tokens are authenticated with.
+    pub token_key: TokenKey,
     /// What a request may cost.
     pub limits: Limits,
     /// What is let in.
@@ -71,6 +86,42 @@ pub struct Service<E: Environment> {
     pub health: Health,
     /// Where creates run, so that one whose client went away is finished all the same: the stage of the HTTP server.
     pub stage: Stage,
+}
+
+impl<E: Environment<Database: Definitions>> Service<E> {
+    /// Goes on with what a process that died left of deletions, beside everything else.
+    pub fn resume(&self) {
+        let shutdown = self.stage.shutdown();
+        let accounts = self.credentials.accounts().into_iter();
+        let work: Vec<_> = accounts
+            .map(|account| finish_deletions(Arc::clone(&self.profiles), account))
+            .collect();
+        drop(self.stage.task("resume deletions", async move {
+            tokio::select! {
+                _ = join_all(work) => {}
+                () = shutdown.requested() => {}
+            }
+        }));
+    }
+}
+
+/// Until nothing of an account is left. What fails is told, and tried again.
+async fn finish_deletions<E: Environment<Database: Definitions>>(
+    profiles: Arc<Profiles<E>>,
+    account: AccountSid,
+) {
+    loop {
+        let wait = match profiles.finish_deletions(&account).await {
+            Ok(None) => return,
+            Ok(Some(wait)) => wait,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                warn!(%account, error, "deletions of stores are still to be finished");
+                RESUME_AGAIN
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// The public URL that settings say, if they do.

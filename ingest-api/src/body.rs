@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage as _, HttpRequest};
 use bytes::{Bytes, BytesMut};
@@ -67,6 +67,14 @@ pub(crate) async fn read(
             }
             Ok(Some(Ok(chunk))) => body.extend_from_slice(&chunk),
         }
+    }
+}
+
+/// Whether a request has no body at all: then nothing says that it is JSON.
+pub(crate) fn is_absent(headers: &HeaderMap) -> bool {
+    match declared(headers) {
+        Some(length) => length == 0,
+        None => !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING),
     }
 }
 

@@ -4,8 +4,10 @@
 use std::future::{Future, Ready, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Payload as RawPayload;
+use actix_web::http::header::{HeaderName, HeaderValue, ToStrError};
 use actix_web::web::{Data, Payload};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -17,8 +19,10 @@ use kith_profiles::Profiles;
 use kith_profiles::change::Target;
 use kith_profiles::environment::{Deadline, Environment};
 use kith_profiles::error::Trouble;
+use kith_profiles::ports::TokenKey;
 use kith_profiles::read::Located;
 use kith_runtime::credentials::{Access, Principal};
+use kith_runtime::lifecycle::Stage;
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
@@ -27,6 +31,9 @@ use crate::app::App;
 use crate::body::{self, BodyLimits, Unread};
 use crate::error::ApiError;
 use crate::redirect;
+
+/// How many deadlines a write takes at most.
+pub(crate) const WRITES_FOR: u32 = 2;
 
 /// The answer of a handler.
 pub(crate) type Answer = Result<HttpResponse, ApiError>;
@@ -101,6 +108,49 @@ impl<E: Environment> Call<E> {
                 Err(ApiError::Internal)
             }
         }
+    }
+
+    /// As [`answer`](Self::answer), for an operation of the control plane: what breaks a rule has a code of its own there.
+    pub(crate) async fn answer_definition(&self, work: impl Future<Output = Answer>) -> Answer {
+        self.answer(work).await.map_err(ApiError::of_definition)
+    }
+
+    /// What page tokens are authenticated with.
+    pub(crate) fn token_key(&self) -> &TokenKey {
+        &self.app.service.token_key
+    }
+
+    /// A part of the path, as text.
+    pub(crate) fn segment(&self, name: &str) -> &str {
+        self.http.match_info().query(name)
+    }
+
+    /// The values of a header.
+    ///
+    /// # Errors
+    /// One of them is no text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Result<Vec<&str>, ToStrError> {
+        self.http
+            .headers()
+            .get_all(name)
+            .map(HeaderValue::to_str)
+            .collect()
+    }
+
+    /// Where the client finds the service: what stands before a path.
+    pub(crate) fn base(&self) -> String {
+        let public_url = self.app.service.public_url.as_deref();
+        redirect::base(&self.http, public_url, self.app.local)
+    }
+
+    /// Where work goes on that no answer waits for.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.app.service.stage
+    }
+
+    /// How long a request may take from its head to its answer.
+    pub(crate) fn request_deadline(&self) -> Duration {
+        self.app.service.limits.request_deadline
     }
 
     /// Refuses a credential that may only read.
@@ -189,7 +239,7 @@ impl<E: Environment> Call<E> {
     /// # Errors
     /// [`ApiError::Refused`].
     pub(crate) fn admit_query(&self) -> Result<Permit, ApiError> {
-        let bytes = self.bytes_expected();
+        let bytes = self.bytes_expected(self.body_bytes_max());
         self.app.service.admission.admit(Need::Read { bytes })
     }
 
@@ -198,12 +248,30 @@ impl<E: Environment> Call<E> {
     /// # Errors
     /// [`ApiError::Refused`].
     pub(crate) fn admit_write(&self) -> Result<Permit, ApiError> {
-        let bytes = self.bytes_expected();
+        self.admit_write_of(self.body_bytes_max())
+    }
+
+    /// Asks to be let in, for a write with a body of so many bytes at most.
+    ///
+    /// # Errors
+    /// [`ApiError::Refused`].
+    pub(crate) fn admit_write_of(&self, bytes_max: usize) -> Result<Permit, ApiError> {
+        let bytes = self.bytes_expected(bytes_max);
         self.app.service.admission.admit(Need::Write { bytes })
     }
 
-    fn bytes_expected(&self) -> usize {
-        body::bytes_expected(self.http.headers(), self.app.service.limits.body_bytes_max)
+    fn bytes_expected(&self, bytes_max: usize) -> usize {
+        body::bytes_expected(self.http.headers(), bytes_max)
+    }
+
+    /// Bytes of a body at most.
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        self.app.service.limits.body_bytes_max
+    }
+
+    /// Bytes of the body of Bulk at most.
+    pub(crate) fn bulk_bytes_max(&self) -> usize {
+        self.app.service.limits.bulk_bytes_max
     }
 
     /// The store, if it is the caller's and in use.
@@ -230,17 +298,39 @@ impl<E: Environment> Call<E> {
     ///
     /// # Errors
     /// As [`body::read`].
-    pub(crate) async fn body(&self, mut payload: Payload) -> Result<Bytes, ApiError> {
-        let limits = self.app.service.limits;
+    pub(crate) async fn body(&self, payload: Payload) -> Result<Bytes, ApiError> {
+        self.body_of(payload, self.body_bytes_max()).await
+    }
+
+    /// The body, of so many bytes at most.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    pub(crate) async fn body_of(
+        &self,
+        mut payload: Payload,
+        bytes_max: usize,
+    ) -> Result<Bytes, ApiError> {
         let limits = BodyLimits {
-            bytes_max: limits.body_bytes_max,
-            until: self.began + body::share_of(limits.request_deadline),
+            bytes_max,
+            until: self.began + body::share_of(self.request_deadline()),
         };
         let body = body::read(&self.http, &mut payload, limits).await;
         if body.as_ref().is_err_and(ApiError::ends_connection) {
             self.http.extensions_mut().insert(Unread::new(payload));
         }
         body
+    }
+
+    /// The body, if there is one.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    pub(crate) async fn body_if_any(&self, payload: Payload) -> Result<Bytes, ApiError> {
+        if body::is_absent(self.http.headers()) {
+            return Ok(Bytes::new());
+        }
+        self.body(payload).await
     }
 
     /// Asks a use case that changes nothing. If the client goes away it is dropped.
@@ -274,7 +364,7 @@ impl<E: Environment> Call<E> {
         F: Future<Output = Result<T, Trouble>> + Send + 'static,
     {
         let attempt = self.app.service.admission.attempt();
-        let dropped_at = self.began + 2 * self.app.service.limits.request_deadline;
+        let dropped_at = self.began + WRITES_FOR * self.app.service.limits.request_deadline;
         let task = self.app.service.stage.task(name, async move {
             // Dropped without a word, the attempt counts as a failure.
             let result = timeout_at(dropped_at, work)

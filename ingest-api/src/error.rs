@@ -11,10 +11,15 @@ use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use kith_domain::body::{BodyError, FieldError};
 use kith_domain::id::StoreId;
+use kith_profiles::definitions::Refusal;
 use kith_profiles::error::{PortError, PublishError, Trouble};
 use serde::Serialize;
 
 use crate::token::NoToken;
+
+mod refusal;
+
+use refusal::refused;
 
 /// Where codes are explained.
 const MORE_INFO: &str = "https://github.com/kith-project/kith/blob/main/docs/errors.md";
@@ -65,6 +70,23 @@ pub(crate) enum ApiError {
     /// The request breaks a rule of the contract.
     #[error("invalid request")]
     Invalid(Invalid),
+    /// The request breaks a rule of the control plane.
+    #[error("invalid definition")]
+    InvalidDefinition(Invalid),
+    /// What is defined does not allow it.
+    #[error("refused: {refusal:?}")]
+    RefusedDefinition {
+        /// Why.
+        refusal: Refusal,
+        /// Whether the whole resource was to go.
+        removing: bool,
+    },
+    /// The operation's id in the path is not one.
+    #[error("malformed operation id")]
+    MalformedOperationId,
+    /// No operation of this account, or none any more.
+    #[error("no such operation")]
+    NoOperation,
     /// The body is larger than allowed.
     #[error("body too large")]
     BodyTooLarge {
@@ -152,6 +174,26 @@ impl From<BodyError> for ApiError {
     }
 }
 
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoStore => Self::NoStore,
+            Refusal::Invalid(errors) => Self::InvalidDefinition(Invalid::fields(errors)),
+            Refusal::NoGroup
+            | Refusal::Stale
+            | Refusal::StoresMax
+            | Refusal::StoreNameTaken
+            | Refusal::GroupsMax
+            | Refusal::GroupNameTaken
+            | Refusal::GroupFull
+            | Refusal::Protected => Self::RefusedDefinition {
+                refusal,
+                removing: false,
+            },
+        }
+    }
+}
+
 impl From<NoToken> for ApiError {
     fn from(_: NoToken) -> Self {
         Self::Invalid(Invalid::field("pageToken", "does not belong to this list"))
@@ -205,6 +247,25 @@ impl Shown {
 }
 
 impl ApiError {
+    /// The same, met in the control plane.
+    pub(crate) fn of_definition(self) -> Self {
+        if let Self::Invalid(invalid) = self {
+            Self::InvalidDefinition(invalid)
+        } else {
+            self
+        }
+    }
+
+    /// The same, met while the whole resource was to go.
+    pub(crate) fn of_removal(self) -> Self {
+        if let Self::RefusedDefinition { refusal, .. } = self {
+            let removing = true;
+            Self::RefusedDefinition { refusal, removing }
+        } else {
+            self
+        }
+    }
+
     fn shown(&self) -> Shown {
         match self {
             Self::Unauthenticated => {
@@ -261,6 +322,20 @@ impl ApiError {
             Self::Invalid(invalid) => {
                 Shown::new(StatusCode::BAD_REQUEST, 400, invalid.message.clone())
             }
+            Self::InvalidDefinition(invalid) => {
+                Shown::new(StatusCode::BAD_REQUEST, 520_046, invalid.message.clone())
+            }
+            Self::RefusedDefinition { refusal, removing } => refused(refusal, *removing),
+            Self::MalformedOperationId => Shown::new(
+                StatusCode::BAD_REQUEST,
+                520_051,
+                "The operation ID is not valid",
+            ),
+            Self::NoOperation => Shown::new(
+                StatusCode::NOT_FOUND,
+                520_052,
+                "The operation was not found",
+            ),
             Self::BodyTooLarge { bytes_max } => Shown::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 400,
@@ -297,10 +372,19 @@ impl ApiError {
         match self {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
-            Self::NoRoute | Self::NoStore | Self::NoProfile | Self::NoIdentifier => "not_found",
+            Self::NoRoute
+            | Self::NoStore
+            | Self::NoProfile
+            | Self::NoIdentifier
+            | Self::NoOperation => "not_found",
+            Self::RefusedDefinition { .. } => "refused_definition",
             Self::IdentifierTaken => "conflict",
             Self::MethodNotAllowed(_) => "method_not_allowed",
-            Self::MalformedStoreId | Self::MalformedProfileId | Self::Invalid(_) => "invalid",
+            Self::MalformedStoreId
+            | Self::MalformedProfileId
+            | Self::MalformedOperationId
+            | Self::Invalid(_)
+            | Self::InvalidDefinition(_) => "invalid",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::NotJson => "not_json",
             Self::BodyTooSlow => "body_too_slow",
@@ -351,12 +435,12 @@ impl ApiError {
     }
 
     fn details(&self) -> Option<Details<'_>> {
-        if let Self::Invalid(Invalid { errors, .. }) = self
-            && !errors.is_empty()
-        {
-            return Some(Details { errors });
-        }
-        None
+        let (Self::Invalid(Invalid { errors, .. })
+        | Self::InvalidDefinition(Invalid { errors, .. })) = self
+        else {
+            return None;
+        };
+        (!errors.is_empty()).then_some(Details { errors })
     }
 }
 

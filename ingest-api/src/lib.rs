@@ -23,6 +23,7 @@ mod body;
 mod call;
 mod development;
 mod error;
+mod etag;
 mod handlers;
 mod query;
 mod redirect;

@@ -135,6 +135,29 @@ pub(crate) fn remove_all(query: &str) -> Result<bool, ApiError> {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GivenInclusion {
+    include_traits: Option<String>,
+}
+
+/// Reads `includeTraits`, if it is there.
+///
+/// # Errors
+/// [`ApiError::Invalid`]: neither `true` nor `false`.
+pub(crate) fn include_traits(query: &str) -> Result<Option<bool>, ApiError> {
+    let given: GivenInclusion = parse(query)?;
+    match given.include_traits.as_deref() {
+        None => Ok(None),
+        Some("false") => Ok(Some(false)),
+        Some("true") => Ok(Some(true)),
+        Some(_) => Err(ApiError::Invalid(Invalid::field(
+            "includeTraits",
+            "must be true or false",
+        ))),
+    }
+}
+
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     // All members are texts: what can fail is one of them given twice.
     let parsed = Query::<T>::from_query(query);
@@ -216,6 +239,17 @@ mod tests {
             assert_eq!(fields(error), "removeAll");
         }
         assert!(remove_all("removeAll=true&removeAll=true").is_err());
+    }
+
+    #[test]
+    fn traits_are_included_for_the_word_true() {
+        assert_eq!(include_traits("x=1").unwrap(), None);
+        assert_eq!(include_traits("includeTraits=true").unwrap(), Some(true));
+        assert_eq!(include_traits("includeTraits=false").unwrap(), Some(false));
+        for text in ["", "TRUE", "1"] {
+            let error = include_traits(&format!("includeTraits={text}")).unwrap_err();
+            assert_eq!(fields(error), "includeTraits");
+        }
     }
 
     #[test]

@@ -30,13 +30,7 @@ pub(crate) fn moved(
     local: SocketAddr,
     to: ProfileId,
 ) -> HttpResponse {
-    let base = match public_url {
-        Some(url) => url.to_owned(),
-        None => format!(
-            "http://{}",
-            host(request).unwrap_or_else(|| local.to_string())
-        ),
-    };
+    let base = base(request, public_url, local);
     let target = rewritten(request.uri().path(), request.uri().query(), to);
     let uri = format!("{base}{target}");
     // Clients may change the method of a 301, so writes get a 308.
@@ -54,6 +48,17 @@ pub(crate) fn moved(
             message: "This resource has moved.",
             uri: &uri,
         })
+}
+
+/// Scheme and authority that the client used, or was told to use.
+pub(crate) fn base(request: &HttpRequest, public_url: Option<&str>, local: SocketAddr) -> String {
+    match public_url {
+        Some(url) => url.to_owned(),
+        None => format!(
+            "http://{}",
+            host(request).unwrap_or_else(|| local.to_string())
+        ),
+    }
 }
 
 /// Host and port that the client used, if it says so in a form that can stand in a URL.

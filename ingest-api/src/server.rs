@@ -17,6 +17,7 @@ use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use kith_profiles::environment::Environment;
+use kith_profiles::ports::Definitions;
 use tokio::sync::watch;
 use tracing_actix_web::TracingLogger;
 
@@ -53,7 +54,7 @@ pub struct Bound {
 ///
 /// # Errors
 /// [`BindError`].
-pub fn bind<E: Environment>(
+pub fn bind<E: Environment<Database: Definitions>>(
     service: Service<E>,
     listener: TcpListener,
 ) -> Result<Bound, BindError> {

@@ -1,14 +1,14 @@
 //! Page tokens: where a listing goes on, sealed so that one fits only the list it came from (`memory-api.md` 2.4).
 //!
 //! A token is base64url of a version, a tag and the last position. The tag is an HMAC over that and over what is *not* in the
-//! token: endpoint, account, store, profile and order. A token of another list, an edited one and one of a store that was made anew
-//! all fail alike. Nothing in it is secret, and it does not expire: it is a position, not a permission.
+//! token: endpoint, account, store, profile or group, and order. A token of another list and an edited one fail alike. The key is
+//! in the database, so that whichever process answers knows the tokens of the others. Nothing in a token is secret, and it does not
+//! expire: it is a position, not a permission.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hmac::{Hmac, KeyInit, Mac};
 use kith_domain::id::{AccountSid, ProfileId, StoreId};
-use kith_domain::identifier::ClaimSecret;
-use kith_profiles::ports::Order;
+use kith_profiles::ports::{Order, TokenKey};
 use sha2::Sha256;
 
 /// Characters of a token at most.
@@ -17,24 +17,23 @@ pub(crate) const CHARS_MAX: usize = 4096;
 const VERSION: u8 = 1;
 const TAG_BYTES: usize = 16;
 
-/// Separates this use of a store's secret from the keys of its claims: those always hold a zero byte, this never does.
-const KEY_LABEL: &[u8] = b"kith page token v1";
-
 /// A list that tokens belong to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct List<'a> {
-    /// Which list of the store: a word.
+    /// Which list: a word.
     pub(crate) endpoint: &'static str,
     /// Whose.
     pub(crate) account: &'a AccountSid,
-    /// Of which store.
-    pub(crate) store: StoreId,
+    /// Of which store, if it is of one.
+    pub(crate) store: Option<StoreId>,
     /// Of which profile, if it is a list of one.
     pub(crate) profile: Option<ProfileId>,
+    /// Of which trait group, if it is of one.
+    pub(crate) group: Option<&'a str>,
     /// In which order.
     pub(crate) order: Order,
-    /// The store's secret.
-    pub(crate) secret: &'a ClaimSecret,
+    /// The key of all tokens.
+    pub(crate) key: &'a TokenKey,
 }
 
 /// A text is no token of this list.
@@ -72,16 +71,14 @@ impl List<'_> {
     }
 
     fn mac(&self, after: &[u8]) -> Hmac<Sha256> {
-        let key = keyed(self.secret.expose())
-            .chain_update(KEY_LABEL)
-            .finalize();
         let order: &[u8] = match self.order {
             Order::Ascending => b"asc",
             Order::Descending => b"desc",
         };
         // Every part but the texts and the last has one length, and the texts hold no zero byte.
+        let store = self.store.map(|id| *id.as_uuid().as_bytes());
         let profile = self.profile.map(|id| *id.as_uuid().as_bytes());
-        keyed(&key.into_bytes())
+        keyed(self.key.expose())
             .chain_update([VERSION])
             .chain_update(self.endpoint)
             .chain_update([0])
@@ -89,7 +86,9 @@ impl List<'_> {
             .chain_update([0])
             .chain_update(order)
             .chain_update([0])
-            .chain_update(self.store.as_uuid().as_bytes())
+            .chain_update(self.group.unwrap_or_default())
+            .chain_update([0, u8::from(store.is_some())])
+            .chain_update(store.unwrap_or_default())
             .chain_update([u8::from(profile.is_some())])
             .chain_update(profile.unwrap_or_default())
             .chain_update(after)
@@ -121,14 +120,15 @@ mod tests {
 
     #[test]
     fn a_token_leads_back_to_its_position() {
-        let (account, secret) = (ACCOUNT.parse().unwrap(), ClaimSecret::from_bytes([7; 32]));
+        let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
         let list = List {
             endpoint: "profiles",
             account: &account,
-            store: store(1),
+            store: Some(store(1)),
             profile: None,
+            group: None,
             order: Order::Descending,
-            secret: &secret,
+            key: &key,
         };
         let token = list.token(AFTER);
         assert_eq!(list.position(&token), Ok(AFTER.to_vec()));
@@ -141,16 +141,17 @@ mod tests {
 
     #[test]
     fn a_token_fits_no_other_list() {
-        let (account, secret) = (ACCOUNT.parse().unwrap(), ClaimSecret::from_bytes([7; 32]));
+        let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
         let other_account = "AC00000000000000000000000000000002".parse().unwrap();
-        let other_secret = ClaimSecret::from_bytes([8; 32]);
+        let other_key = TokenKey::from_bytes([8; 32]);
         let list = List {
             endpoint: "profiles",
             account: &account,
-            store: store(1),
+            store: Some(store(1)),
             profile: None,
+            group: None,
             order: Order::Descending,
-            secret: &secret,
+            key: &key,
         };
         let token = list.token(AFTER);
         let others = [
@@ -163,7 +164,15 @@ mod tests {
                 ..list
             },
             List {
-                store: store(2),
+                store: Some(store(2)),
+                ..list
+            },
+            List {
+                store: None,
+                ..list
+            },
+            List {
+                group: Some("Contact"),
                 ..list
             },
             List {
@@ -175,7 +184,7 @@ mod tests {
                 ..list
             },
             List {
-                secret: &other_secret,
+                key: &other_key,
                 ..list
             },
         ];
@@ -186,14 +195,15 @@ mod tests {
 
     #[test]
     fn every_changed_character_is_noticed() {
-        let (account, secret) = (ACCOUNT.parse().unwrap(), ClaimSecret::from_bytes([7; 32]));
+        let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
         let list = List {
             endpoint: "profiles",
             account: &account,
-            store: store(1),
+            store: Some(store(1)),
             profile: None,
+            group: None,
             order: Order::Ascending,
-            secret: &secret,
+            key: &key,
         };
         let token = list.token(AFTER);
         for at in 0..token.len() {

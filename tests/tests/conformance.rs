@@ -11,17 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
+use kith_domain::id::{AccountSid, OperationId, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
+use kith_domain::operation::Operation;
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_embedded::{Embedded, EmbeddedLog, EmbeddedSource, Injection};
 use kith_kafka::{KafkaConfig, KafkaLog, KafkaSource};
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
-    CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, DeadLetter,
-    DeadLetters, Durability, Identity, Lag, Listing, LogEvent, NewRecord, NextOffset, Node,
-    NodeRead, Order, Outcome, Owners, OwnersRead, Partition, Standing, TraitLog, TraitSource,
+    Account, AccountWrite, CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control,
+    Created, DeadLetter, DeadLetters, Definitions, Durability, Identity, Lag, Listing, LogEvent,
+    NewRecord, NextOffset, Node, NodeRead, Order, Outcome, Owners, OwnersRead, Partition, Standing,
+    StoreWrite, TokenKey, TraitLog, TraitSource, Written,
 };
 use kith_scylla::{Cql, CqlConfig};
 use kith_tests::conformance::{DatabaseFixture, LogFixture, database_cases, log_cases, run};
@@ -429,6 +431,49 @@ impl Control for WrongDatabase {
     }
 }
 
+impl Definitions for WrongDatabase {
+    async fn token_key(&self) -> Result<TokenKey, PortError> {
+        self.inner.token_key().await
+    }
+
+    async fn account(&self, account: &AccountSid) -> Result<Account, PortError> {
+        self.inner.account(account).await
+    }
+
+    async fn write_account(&self, write: &AccountWrite) -> Result<Written, PortError> {
+        let mut write = write.clone();
+        if self.wrong == Wrong::LostUpdate {
+            // What was read is taken for what is there.
+            write.expected = self.inner.account(&write.account).await?.revision;
+        }
+        self.inner.write_account(&write).await
+    }
+
+    async fn make_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
+        self.inner.make_store(record).await
+    }
+
+    async fn write_store(&self, write: &StoreWrite) -> Result<Written, PortError> {
+        self.inner.write_store(write).await
+    }
+
+    async fn operation(
+        &self,
+        account: &AccountSid,
+        operation: OperationId,
+    ) -> Result<Option<Operation>, PortError> {
+        self.inner.operation(account, operation).await
+    }
+
+    async fn put_operation(
+        &self,
+        account: &AccountSid,
+        operation: &Operation,
+    ) -> Result<(), PortError> {
+        self.inner.put_operation(account, operation).await
+    }
+}
+
 struct WrongFixture {
     right: EmbeddedFixture,
     wrong: Wrong,
@@ -468,6 +513,10 @@ async fn an_engine_that_loses_an_update_is_rejected() -> Result<()> {
     rejects(
         &wrong_database(Wrong::LostUpdate).await,
         "of_many_claims_at_once_one_is_applied",
+    )?;
+    rejects(
+        &wrong_database(Wrong::LostUpdate).await,
+        "an_account_is_written_under_its_revision",
     )
 }
 

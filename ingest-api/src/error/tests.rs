@@ -106,7 +106,7 @@ fn all() -> Vec<ApiError> {
         operation: "read claim",
         detail: String::new(),
     };
-    let all = vec![
+    let mut all = vec![
         ApiError::Unauthenticated,
         ApiError::Forbidden,
         ApiError::NoRoute,
@@ -120,6 +120,9 @@ fn all() -> Vec<ApiError> {
         ApiError::NoIdentifier,
         ApiError::IdentifierTaken,
         ApiError::Invalid(Invalid::whole("wrong")),
+        ApiError::InvalidDefinition(Invalid::whole("wrong")),
+        ApiError::MalformedOperationId,
+        ApiError::NoOperation,
         ApiError::BodyTooLarge { bytes_max: 1 },
         ApiError::NotJson,
         ApiError::BodyTooSlow,
@@ -138,6 +141,24 @@ fn all() -> Vec<ApiError> {
         },
         ApiError::Internal,
     ];
+    let refusals = [
+        Refusal::NoStore,
+        Refusal::NoGroup,
+        Refusal::Stale,
+        Refusal::StoresMax,
+        Refusal::StoreNameTaken,
+        Refusal::GroupsMax,
+        Refusal::GroupNameTaken,
+        Refusal::GroupFull,
+        Refusal::Protected,
+        Refusal::Invalid(Vec::new()),
+    ];
+    all.extend(refusals.into_iter().flat_map(|refusal| {
+        [false, true].map(|removing| ApiError::RefusedDefinition {
+            refusal: refusal.clone(),
+            removing,
+        })
+    }));
     // A new variant does not compile here until it is above, too.
     for error in &all {
         match error {
@@ -154,6 +175,10 @@ fn all() -> Vec<ApiError> {
             | ApiError::NoIdentifier
             | ApiError::IdentifierTaken
             | ApiError::Invalid(_)
+            | ApiError::InvalidDefinition(_)
+            | ApiError::RefusedDefinition { .. }
+            | ApiError::MalformedOperationId
+            | ApiError::NoOperation
             | ApiError::BodyTooLarge { .. }
             | ApiError::NotJson
             | ApiError::BodyTooSlow

@@ -3,11 +3,14 @@
 use actix_web::HttpResponse;
 use serde::Serialize;
 
+mod bulk;
+pub(crate) mod control;
 mod identifiers;
 mod lookup;
 mod profiles;
 mod traits;
 
+pub(crate) use bulk::bulk;
 pub(crate) use identifiers::{
     add_identifier, change_identifier, fetch_identifier, list_identifiers, remove_identifiers,
 };

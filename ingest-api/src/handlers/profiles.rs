@@ -83,10 +83,11 @@ pub(crate) async fn list<E: Environment>(call: Call<E>) -> Answer {
         let list = List {
             endpoint: "profiles",
             account: &call.principal().account,
-            store: store.id,
+            store: Some(store.id),
             profile: None,
+            group: None,
             order: paging.order,
-            secret: &store.claim_secret,
+            key: call.token_key(),
         };
         let after = match paging.token.as_deref() {
             None => None,

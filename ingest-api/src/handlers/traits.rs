@@ -51,10 +51,11 @@ pub(crate) async fn list_traits<E: Environment>(call: Call<E>) -> Answer {
         let list = List {
             endpoint: "traits",
             account: &call.principal().account,
-            store: store.id,
+            store: Some(store.id),
             profile: Some(profile),
+            group: None,
             order: paging.order,
-            secret: &store.claim_secret,
+            key: call.token_key(),
         };
         let after = match paging.token.as_deref() {
             None => None,

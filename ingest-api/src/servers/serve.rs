@@ -10,6 +10,7 @@ use std::time::Duration;
 use kith_kafka::{KafkaConfig, KafkaLog, SetupError};
 use kith_profiles::Profiles;
 use kith_profiles::environment::{self, Environment};
+use kith_profiles::ports::{Definitions, TokenKey};
 use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
@@ -60,7 +61,7 @@ impl Parts {
 ///
 /// # Errors
 /// One of the settings is wrong.
-pub async fn run<E: Environment>(
+pub async fn run<E: Environment<Database: Definitions>>(
     settings: &Settings,
     cql: CqlConfig,
     kafka: KafkaConfig,
@@ -89,7 +90,7 @@ pub async fn run<E: Environment>(
         Ok(reached) => reached,
         Err(exit) => return Ok(exit),
     };
-    let (database, log) = match reached {
+    let (database, log, token_key) = match reached {
         Ok(engines) => engines,
         Err(cause) => {
             error!(error = &*cause, "cannot start");
@@ -109,11 +110,13 @@ pub async fn run<E: Environment>(
         profiles: Arc::new(Profiles::new(assemble(engines))),
         credentials: parts.credentials,
         public_url: parts.public_url,
+        token_key,
         admission: Admission::new(parts.limits.bounds(), database_breaker, log_breaker),
         limits: parts.limits,
         health: health.clone(),
         stage: http.clone(),
     };
+    service.resume();
     let bound = match bind(service, listener) {
         Ok(bound) => bound,
         Err(cause) => {
@@ -151,11 +154,12 @@ async fn reach(
     cql: &CqlConfig,
     kafka: &KafkaConfig,
     health: &Health,
-) -> Result<(Cql, KafkaLog), ComponentError> {
+) -> Result<(Cql, KafkaLog, TokenKey), ComponentError> {
     let (database, log) = (health.condition("database"), health.condition("log"));
     let connected = insist(&database, "database", || Cql::connect(cql)).await?;
+    let token_key = insist(&database, "database", || connected.token_key()).await?;
     let producer = KafkaLog::new(kafka).map_err(|error: SetupError| error)?;
     // The first record of a producer is slow: whoever is ready has that behind it.
     insist(&log, "log", || producer.warm(REACH_LIMIT)).await?;
-    Ok((connected, producer))
+    Ok((connected, producer, token_key))
 }

@@ -12,7 +12,7 @@ use kith_domain::time::Micros;
 use kith_embedded::{Embedded, EmbeddedLog, Options};
 use kith_profiles::Profiles;
 use kith_profiles::environment::Parts;
-use kith_profiles::ports::Control as _;
+use kith_profiles::ports::{Control as _, Definitions as _, TokenKey};
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::credentials::Credentials;
@@ -58,6 +58,7 @@ impl Default for Setup {
             limits: Limits {
                 request_deadline: Duration::from_millis(2_500),
                 body_bytes_max: 64 * 1024,
+                bulk_bytes_max: 128 * 1024,
                 requests_in_flight_max: 64,
             },
             public_url: None,
@@ -92,7 +93,15 @@ impl TestService {
         let mut lifecycle = Lifecycle::new(Duration::from_secs(20), health.clone());
         let stage = lifecycle.stage("http");
         let watch = Watch::new();
-        let bound = service(&embedded, &watch, &health, &stage, directory.path(), setup);
+        let token_key = embedded.token_key().await.unwrap();
+        let bound = service(
+            &embedded,
+            &watch,
+            &health,
+            &stage,
+            directory.path(),
+            (setup, token_key),
+        );
         let address = bound.local_address();
         stage.component("http", |shutdown| async move {
             Ok(bound
@@ -179,7 +188,7 @@ fn service(
     health: &Health,
     stage: &Stage,
     directory: &std::path::Path,
-    setup: Setup,
+    (setup, token_key): (Setup, TokenKey),
 ) -> Bound {
     let database = Dependency::new("database", setup.breaker);
     let log = Dependency::new("log", setup.breaker);
@@ -200,6 +209,7 @@ fn service(
         profiles: Arc::new(Profiles::new(environment)),
         credentials: credentials(directory),
         public_url: setup.public_url,
+        token_key,
         limits: setup.limits,
         admission: Admission::new(setup.limits.bounds(), database, log),
         health: health.clone(),

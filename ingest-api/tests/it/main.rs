@@ -6,6 +6,9 @@
 )]
 
 mod bad_input;
+mod bulk;
+mod debts;
+mod definitions;
 mod drain;
 mod harness;
 mod operations;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Answered, NO_PROFILE, TestService, profiles};
+use crate::harness::{Answered, NO_PROFILE, STORE, TestService, profiles};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_route_is_not_found() {
@@ -17,7 +17,6 @@ async fn what_is_no_route_is_not_found() {
         "/v1/stores/x/profiles".to_owned(),
         format!("/{base}"),
         format!("{base}/"),
-        format!("{base}/Bulk"),
         format!("{base}/Imports"),
         format!("{base}/{NO_PROFILE}/"),
         format!("{base}/{NO_PROFILE}/Nothing"),
@@ -46,6 +45,7 @@ async fn another_method_is_told_which_there_are() {
     let cases = [
         (base.clone(), "GET, POST"),
         (format!("{base}/Lookup"), "POST"),
+        (format!("{base}/Bulk"), "PUT"),
         (format!("{base}/{NO_PROFILE}"), "GET, PATCH, DELETE"),
         (format!("{base}/{NO_PROFILE}/Traits"), "GET"),
         (format!("{base}/{NO_PROFILE}/Identifiers"), "GET, POST"),
@@ -55,6 +55,24 @@ async fn another_method_is_told_which_there_are() {
         ),
         // Methods are looked at before ids.
         (format!("{base}/nonsense"), "GET, PATCH, DELETE"),
+        ("/v1/ControlPlane/Stores".to_owned(), "GET, POST"),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}"),
+            "GET, PATCH, DELETE",
+        ),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}/TraitGroups"),
+            "GET, POST",
+        ),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}/TraitGroups/Contact"),
+            "GET, PATCH, DELETE",
+        ),
+        (
+            format!("/v1/ControlPlane/Stores/{STORE}/IdentityResolutionSettings"),
+            "GET, PUT",
+        ),
+        ("/v1/ControlPlane/Operations/x".to_owned(), "GET"),
     ];
     let methods = [
         "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",

@@ -4,14 +4,16 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
+use kith_domain::id::{AccountSid, OperationId, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
+use kith_domain::operation::Operation;
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
-    CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control, Created, Durability,
-    Identity, Listing, NewRecord, Node, NodeRead, Order, Outcome, Owners, OwnersRead, TraitLog,
+    Account, AccountWrite, CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control,
+    Created, Definitions, Durability, Identity, Listing, NewRecord, Node, NodeRead, Order, Outcome,
+    Owners, OwnersRead, StoreWrite, TokenKey, TraitLog, Written,
 };
 
 /// What a dependency does.
@@ -60,6 +62,11 @@ impl Watch {
     /// Statements that write and records, so far.
     pub(crate) fn written(&self) -> usize {
         self.writes.load(Ordering::SeqCst) + self.records.load(Ordering::SeqCst)
+    }
+
+    /// Records, so far.
+    pub(crate) fn published(&self) -> usize {
+        self.records.load(Ordering::SeqCst)
     }
 
     pub(crate) fn read(&self) -> usize {
@@ -171,6 +178,50 @@ impl<D: Listing> Listing for WatchedDatabase<D> {
     ) -> Result<Vec<ProfileId>, PortError> {
         self.reads().await?;
         self.inner.page(store, order, after, limit).await
+    }
+}
+
+impl<D: Definitions> Definitions for WatchedDatabase<D> {
+    async fn token_key(&self) -> Result<TokenKey, PortError> {
+        self.inner.token_key().await
+    }
+
+    async fn account(&self, account: &AccountSid) -> Result<Account, PortError> {
+        self.reads().await?;
+        self.inner.account(account).await
+    }
+
+    async fn write_account(&self, write: &AccountWrite) -> Result<Written, PortError> {
+        self.writes().await?;
+        self.inner.write_account(write).await
+    }
+
+    async fn make_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
+        self.writes().await?;
+        self.inner.make_store(record).await
+    }
+
+    async fn write_store(&self, write: &StoreWrite) -> Result<Written, PortError> {
+        self.writes().await?;
+        self.inner.write_store(write).await
+    }
+
+    async fn operation(
+        &self,
+        account: &AccountSid,
+        operation: OperationId,
+    ) -> Result<Option<Operation>, PortError> {
+        self.reads().await?;
+        self.inner.operation(account, operation).await
+    }
+
+    async fn put_operation(
+        &self,
+        account: &AccountSid,
+        operation: &Operation,
+    ) -> Result<(), PortError> {
+        self.writes().await?;
+        self.inner.put_operation(account, operation).await
     }
 }
 

@@ -144,7 +144,7 @@ resource_id! {
     ProfileId, "mem_profile_"
 }
 resource_id! {
-    /// An operation of the control plane.
+    /// An operation of the control plane. Ids are UUIDv7.
     OperationId, "mem_operation_"
 }
 
@@ -152,10 +152,22 @@ impl ProfileId {
     /// When the profile was created: the millisecond that its id carries.
     #[must_use]
     pub const fn created_at(&self) -> Micros {
-        let millis = self.0.as_u128() >> 80;
-        // 48 bits of milliseconds fit an i64 of microseconds with room to spare.
-        Micros::from_micros(millis as i64 * 1_000)
+        millisecond_of(self.0)
     }
+}
+
+impl OperationId {
+    /// When the operation was accepted: the millisecond that its id carries.
+    #[must_use]
+    pub const fn created_at(&self) -> Micros {
+        millisecond_of(self.0)
+    }
+}
+
+const fn millisecond_of(uuid: Uuid) -> Micros {
+    let millis = uuid.as_u128() >> 80;
+    // 48 bits of milliseconds fit an i64 of microseconds with room to spare.
+    Micros::from_micros(millis as i64 * 1_000)
 }
 
 /// Defines an internal id: a UUID that is fresh in every statement that writes it.

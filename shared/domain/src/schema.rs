@@ -9,8 +9,10 @@ use crate::identifier::IdType;
 use crate::settings::IdentitySettings;
 use crate::time::Micros;
 
+mod given;
 mod rule;
 
+pub use given::{GroupBody, GroupFault, TraitChange};
 pub use rule::{PATTERN_CHARS_MAX, Pattern, PatternError, ValidationRule};
 
 /// Trait groups of a store at most.

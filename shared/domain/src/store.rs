@@ -14,6 +14,12 @@ use crate::settings::IdentitySettings;
 use crate::time::Micros;
 use crate::traits::{CorruptCell, TraitCell, TraitValue, TraitWrite};
 
+mod given;
+
+pub use given::StoreBody;
+
+/// Stores of an account at most.
+pub const STORES_MAX: usize = 15;
 /// Characters of a store's name at most.
 pub const NAME_CHARS_MAX: usize = 64;
 /// Characters of a store's description.

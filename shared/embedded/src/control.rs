@@ -5,6 +5,7 @@ use kith_domain::store::StoreRecord;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{Control, Created, Durability};
 
+use crate::definitions;
 use crate::engine::Embedded;
 use crate::error::ReadError;
 use crate::group::Group;
@@ -33,11 +34,12 @@ impl Control for Embedded {
         let (id, account) = (record.id, record.account.clone());
         let json = serde_json::to_vec(record)
             .map_err(|error| PortError::unavailable("create store", error))?;
+        let named = definitions::named(record).map_err(|error| error.port("create store"))?;
         statement!("attempt", "control")
             .wait(async {
                 let bytes = json.len();
                 self.submit(Durability::Durable, bytes, move |group| {
-                    create(group, id, &account, json)
+                    create(group, id, &account, json, named)
                 })
                 .await
                 .map_err(|error| error.port("create store"))?
@@ -72,28 +74,22 @@ impl Control for Embedded {
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
         statement!("read", "control").run(|| {
             self.check("read control")?;
-            // Ids of stores sort by age, and so do the keys.
-            self.view()
-                .prefix(Space::Control, &key::account_stores(account))
-                .map(|row| {
-                    let (name, _) = row?;
-                    key::store_of_account(&name, account).map_err(ReadError::row(Space::Control))
-                })
-                .collect::<Result<_, ReadError>>()
-                .map_err(|error| error.port("read control"))
+            let stores = definitions::stores_of(&self.view(), account);
+            let stores = stores.map_err(|error| error.port("read control"))?;
+            let stores = stores.into_iter().filter(|row| row.display_name.is_some());
+            Ok(stores.map(|row| row.store).collect())
         })
     }
 }
 
 /// Stages the end of a store: an empty row stays in its place, so that the id is not used again.
 fn delete(group: &mut Group<'_>, id: StoreId, account: &AccountSid) -> Result<bool, ReadError> {
-    let rows = &mut group.staged;
-    let of_account = key::account_store(account, id);
-    if rows.get(Space::Control, &of_account)?.is_none() {
+    let record = definitions::record(group, id)?;
+    if record.is_none_or(|record| record.account != *account) {
         return Ok(false);
     }
-    rows.put(Space::Control, key::store(id), [0u8; 0]);
-    rows.remove(Space::Control, of_account);
+    group.staged.put(Space::Control, key::store(id), [0u8; 0]);
+    definitions::unname(group, id, account)?;
     Ok(true)
 }
 
@@ -103,12 +99,13 @@ fn create(
     id: StoreId,
     account: &AccountSid,
     json: Vec<u8>,
+    named: Vec<u8>,
 ) -> Result<Created, ReadError> {
     let rows = &mut group.staged;
     if rows.get(Space::Control, &key::store(id))?.is_some() {
         return Ok(Created::Already);
     }
     rows.put(Space::Control, key::store(id), json);
-    rows.put(Space::Control, key::account_store(account, id), [0u8; 0]);
+    rows.put(Space::Control, key::account_store(account, id), named);
     Ok(Created::Now)
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use kith_domain::time::Micros;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::Durability;
 use tokio::sync::{oneshot, watch};
@@ -149,6 +150,11 @@ impl Embedded {
             // The sender lives in `shared`.
             _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
         }
+    }
+
+    /// The wall clock.
+    pub(crate) fn now(&self) -> Micros {
+        (self.engine.shared.options.now)()
     }
 
     pub(crate) fn view(&self) -> View {

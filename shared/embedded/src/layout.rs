@@ -19,12 +19,15 @@
 //!           store 16, profile 16, 6                                  purged: nothing at or before this time is kept
 //! listing   store 16, profile 16                                     nothing
 //! control   0, store 16                                              the store's record as JSON
-//!           1, len 1, account, store 16                              nothing
+//!           1, len 1, account, store 16                              the store's name, description and version as JSON
+//!           2, len 1, account                                        revision 16
+//!           3, len 1, account, operation 16                          until when it is kept, the operation as JSON
 //! log       topic 1, partition 2, offset 8                           record
 //!           topic 1, partition 2                                     edge: what was trimmed before it
 //! groups    partition 2, group name                                  next offset 8
 //! meta      "commit"                                                 the last commit's seal (`seal`)
 //!           "partitions"                                             how many partitions the log has
+//!           "token key"                                              the key of page tokens 32
 //! any       0xff                                                     see `staged`: keeps a removal from being the last word
 //! ```
 //!

@@ -23,6 +23,7 @@ mod cells;
 mod conditional;
 mod control;
 mod database;
+mod definitions;
 mod engine;
 mod error;
 mod group;

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::acknowledged::{self, Acknowledged};
 use crate::audit::{self, Audit};
@@ -259,6 +260,13 @@ fn start(
                 group
                     .staged
                     .put_row(Space::Meta, key::PARTITIONS.to_vec(), &partitions);
+            }
+            if matches!(group.staged.get(Space::Meta, key::TOKEN_KEY), Ok(None)) {
+                // 122 random bits at least in each half.
+                let halves = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
+                group
+                    .staged
+                    .put(Space::Meta, key::TOKEN_KEY.to_vec(), halves.concat());
             }
         })
         .map_err(|failure| OpenError::io(paths.database(), io::Error::other(failure)))?;

@@ -66,6 +66,22 @@ impl<'a> Staged<'a> {
         Ok(rows)
     }
 
+    /// The first committed rows of a prefix, in order.
+    pub(crate) fn first(
+        &self,
+        space: Space,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Slice)>, ReadError> {
+        let view = self.store.view();
+        let rows = view.prefix(space, prefix).take(limit);
+        rows.map(|row| {
+            let (key, value) = row?;
+            Ok((key.to_vec(), value))
+        })
+        .collect()
+    }
+
     /// Writes a row.
     pub(crate) fn put(&mut self, space: Space, key: Vec<u8>, value: impl Into<Slice>) {
         self.writes[space.index()].insert(key, Some(value.into()));

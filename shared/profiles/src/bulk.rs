@@ -21,6 +21,9 @@ use crate::error::Trouble;
 
 /// Creates of one batch that are under way at once.
 const CREATES_AT_ONCE: usize = 32;
+/// Bytes of values that several items of one person have together at most, to be one event: the log takes it, whatever a
+/// batch holds.
+const FOLDED_BYTES_MAX: usize = 1 << 20;
 
 /// A batch of creates, parsed and valid, each with at least one identifier.
 #[derive(Debug, Clone)]
@@ -85,12 +88,12 @@ fn lines(settings: &IdentitySettings, mut items: Vec<WriteSet>) -> Vec<Vec<Write
         .iter()
         .map(|item| in_rules(settings, item, true))
         .collect();
-    let groups = joined(&shared);
-    let mut creates: Vec<WriteSet> = groups
+    let people = joined(&shared);
+    let mut creates: Vec<Vec<WriteSet>> = people
         .into_iter()
-        .map(|group| {
-            fold(
-                group
+        .map(|items_of| {
+            folded(
+                items_of
                     .into_iter()
                     .map(|item| std::mem::take(&mut items[item])),
             )
@@ -98,14 +101,17 @@ fn lines(settings: &IdentitySettings, mut items: Vec<WriteSet>) -> Vec<Vec<Write
         .collect();
     let shared: Vec<Vec<&Identifier>> = creates
         .iter()
-        .map(|create| in_rules(settings, create, false))
+        .map(|creates| {
+            let shared = creates.iter().map(|one| in_rules(settings, one, false));
+            shared.flatten().collect()
+        })
         .collect();
     let lines = joined(&shared);
     lines
         .into_iter()
         .map(|line| {
             line.into_iter()
-                .map(|create| std::mem::take(&mut creates[create]))
+                .flat_map(|person| std::mem::take(&mut creates[person]))
                 .collect()
         })
         .collect()
@@ -151,6 +157,49 @@ fn root(above: &mut [usize], mut place: usize) -> usize {
         place = above[place];
     }
     place
+}
+
+/// The creates that the items of one person come to: one, unless it would make an event of more than [`FOLDED_BYTES_MAX`]. An
+/// item that is larger by itself is one alone.
+fn folded(items: impl Iterator<Item = WriteSet>) -> Vec<WriteSet> {
+    let mut creates = Vec::new();
+    let (mut together, mut bytes) = (Vec::new(), 0);
+    for item in items {
+        let more = bytes_of(&item);
+        if bytes + more > FOLDED_BYTES_MAX && !together.is_empty() {
+            creates.push(fold(std::mem::take(&mut together)));
+            bytes = 0;
+        }
+        bytes += more;
+        together.push(item);
+    }
+    creates.push(fold(together));
+    creates
+}
+
+/// Bytes that the values of an item take in an event. Names become ids there, of which a body has so many at most.
+#[must_use]
+pub fn bytes_of(item: &WriteSet) -> usize {
+    let mut count = Count(0);
+    for write in &item.writes {
+        // Counting does not fail, and neither does a value of plain members.
+        drop(serde_json::to_writer(&mut count, &write.write));
+    }
+    count.0
+}
+
+/// Counts what is written to it.
+struct Count(usize);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What items write together: per trait the last one's write, and every identifier once, in document order, which is the

@@ -62,6 +62,13 @@ impl Catalog {
         Ok(record)
     }
 
+    /// Forgets a store that was changed here, so that this process sees the change at once.
+    pub(crate) fn forget(&self, account: &AccountSid, store: StoreId) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever reads it now puts what was read into an entry that nobody finds any more.
+        entries.remove(&(account.clone(), store));
+    }
+
     fn entry(&self, account: &AccountSid, store: StoreId) -> Arc<async_lock::Mutex<Entry>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= ENTRIES_MAX {

@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod change;
 pub mod corrupt;
 pub mod create;
+pub mod definitions;
 mod delete;
 pub mod environment;
 pub mod error;

@@ -22,6 +22,12 @@ use uuid::Uuid;
 
 use crate::error::{ClockUnsound, PortError, PublishError};
 
+mod definitions;
+
+pub use definitions::{
+    Account, AccountStore, AccountWrite, Definitions, StorePart, StoreWrite, TokenKey, Written,
+};
+
 /// When a write is on stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {

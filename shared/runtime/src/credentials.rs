@@ -3,7 +3,7 @@
 //! Only SHA-256 digests of secrets are kept. Secrets of this kind are long and random, made by a machine, so a slow hash
 //! would buy nothing but latency on every request. Errors about the file name places in it, never what stands there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -218,6 +218,13 @@ impl Credentials {
         known
             .filter(|_| bool::from(right))
             .map(|user| user.principal.clone())
+    }
+
+    /// Everybody who has credentials here, in order.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<AccountSid> {
+        let users = self.users.values();
+        users.map(|user| user.principal.account.clone()).collect()
     }
 
     /// The development account, if this process runs on it: its store has to be there before the first request.

@@ -5,12 +5,11 @@ use kith_domain::identifier::ClaimSecret;
 use kith_domain::schema::TraitGroup;
 use kith_domain::store::StoreRecord;
 use kith_profiles::error::PortError;
-use kith_profiles::ports::{Control, Created};
+use kith_profiles::ports::{Control, Created, Definitions};
 use scylla::DeserializeRow;
 use scylla::serialize::row::SerializeRow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use crate::outcome::Decision;
 use crate::send::{Corrupt, corrupt, one_partition_batch};
@@ -18,7 +17,7 @@ use crate::session::Cql;
 use crate::statements::{STORE_BATCH, Text};
 
 /// What an entry that is a trait group is called: this, then its name. Other kinds of entries may come.
-const GROUP: &str = "group/";
+pub(crate) const GROUP: &str = "group/";
 
 /// The status of a store that was deleted. Its partition has nothing else to say, but whose it was.
 const DELETED: &str = "DELETED";
@@ -103,27 +102,18 @@ impl Control for Cql {
     }
 
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
-        let mut stores = Vec::new();
-        self.pages(
-            &self.0.statements.account_read,
-            (account.as_str(),),
-            |page| {
-                for row in page.rows::<(Uuid,)>()? {
-                    stores.push(StoreId::from_uuid(row?.0));
-                }
-                Ok(())
-            },
-        )
-        .await?;
-        // The table sorts by version first; ids sort by age.
-        stores.sort_unstable();
-        Ok(stores)
+        let known = self.account(account).await?;
+        let named = known
+            .stores
+            .into_iter()
+            .filter(|row| row.display_name.is_some());
+        Ok(named.map(|row| row.store).collect())
     }
 }
 
 impl Cql {
     /// One statement on one partition. Every part of it has a condition of the same kind, since Cassandra takes no mixture.
-    async fn try_create(&self, record: &StoreRecord) -> Result<Decision, PortError> {
+    pub(crate) async fn try_create(&self, record: &StoreRecord) -> Result<Decision, PortError> {
         let statements = &self.0.statements;
         let mut batch = one_partition_batch();
         let mut values: Vec<Box<dyn SerializeRow + Send + Sync>> = Vec::new();
@@ -155,6 +145,8 @@ impl Cql {
         let prepared = &self.0.statements.account_name;
         let values = (
             &record.display_name,
+            &record.description,
+            i64::from(record.version),
             record.account.as_str(),
             record.id.as_uuid(),
         );
@@ -165,7 +157,7 @@ impl Cql {
     }
 }
 
-fn unclear(text: &Text) -> PortError {
+pub(crate) fn unclear(text: &Text) -> PortError {
     // The cause was logged where it was met.
     PortError::Unavailable {
         operation: text.label,
@@ -227,12 +219,12 @@ fn there<T>(what: &str, value: Option<T>) -> Result<T, Corrupt> {
     value.ok_or_else(|| Corrupt(format!("no {what}")))
 }
 
-fn count(what: &str, value: Option<i64>) -> Result<u32, Corrupt> {
+pub(crate) fn count(what: &str, value: Option<i64>) -> Result<u32, Corrupt> {
     u32::try_from(there(what, value)?).map_err(|_| Corrupt(format!("{what} out of range")))
 }
 
 /// What JSON calls wrong is named by its class and place only: the text itself may quote what a customer wrote.
-fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Corrupt> {
+pub(crate) fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Corrupt> {
     serde_json::from_str(text).map_err(|e| {
         Corrupt(format!(
             "{what}: {:?} at column {}",
@@ -247,7 +239,7 @@ fn from_plain_text<T: DeserializeOwned>(what: &str, text: String) -> Result<T, C
         .map_err(|_| Corrupt(format!("unknown {what}")))
 }
 
-fn json(value: &impl Serialize) -> Result<String, PortError> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String, PortError> {
     serde_json::to_string(value).map_err(|e| PortError::fatal(STORE_BATCH.label, e))
 }
 

@@ -17,6 +17,7 @@ mod check;
 mod clock;
 mod config;
 mod control;
+mod definitions;
 mod error;
 mod identity;
 mod listing;

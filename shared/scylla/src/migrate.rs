@@ -11,9 +11,11 @@ use scylla::client::session::Session;
 use scylla::errors::ExecutionError;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::unprepared::Statement;
+use uuid::Uuid;
 
 use crate::check::{self, COMPONENT};
 use crate::config::{CqlConfig, Keyspace};
+use crate::definitions::TOKEN_KEY;
 use crate::error::{CheckError, MigrateError};
 use crate::outcome::Answer;
 use crate::schema::{Drift, Family, Place, SCHEMA_VERSION, TABLES, Table};
@@ -85,6 +87,7 @@ impl Migration<'_> {
         agreed.map_err(|e| MigrateError::Agreement(Box::new(e)))?;
 
         self.warm_up().await?;
+        self.make_token_key().await?;
         self.record(from).await?;
         let left = check::drift(&self.session, self.config).await?;
         if !left.is_empty() {
@@ -143,6 +146,21 @@ impl Migration<'_> {
         Ok(())
     }
 
+    /// The key of page tokens: made once, and the same for ever. Refused: there is one.
+    async fn make_token_key(&self) -> Result<(), MigrateError> {
+        let statement = make_token_key(&self.config.keyspace);
+        // 122 random bits at least in each half.
+        let key = [Uuid::new_v4(), Uuid::new_v4()]
+            .map(Uuid::into_bytes)
+            .concat();
+        self.conditional(
+            &statement,
+            (key, TOKEN_KEY),
+            "making the key of page tokens",
+        )
+        .await
+    }
+
     async fn record(&self, from: Option<i32>) -> Result<(), MigrateError> {
         if from == Some(SCHEMA_VERSION) {
             return Ok(());
@@ -196,6 +214,10 @@ fn record(keyspace: &Keyspace) -> String {
     format!("UPDATE {keyspace}.schema_version SET version = ? WHERE component = ? IF version = ?")
 }
 
+fn make_token_key(keyspace: &Keyspace) -> String {
+    format!("UPDATE {keyspace}.secret SET value = ? WHERE name = ? IF value = null")
+}
+
 /// A conditional statement that can never be applied: it wants a row that nobody writes to hold a value that is not null.
 fn throw_away(table: &Table, keyspace: &Keyspace) -> String {
     let literal = |cql_type| match cql_type {
@@ -229,6 +251,7 @@ mod tests {
     fn what_a_migration_writes_keeps_to_the_families() {
         let keyspace = Keyspace::default();
         assert_eq!(breach(&record(&keyspace)), None);
+        assert_eq!(breach(&make_token_key(&keyspace)), None);
         for table in TABLES.iter().filter(|t| t.family == Family::Conditional) {
             let statement = throw_away(table, &keyspace);
             assert_eq!(breach(&statement), None, "{statement}");

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::config::{CqlConfig, Dialect, Tablets};
 
 /// The shape below, counted. One more with every change of it.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -190,7 +190,8 @@ pub(crate) const TABLES: &[Table] = &[
             regular("shards", "smallint"),
         ],
     },
-    // The stores of an account.
+    // The stores of an account, with what can be said of them without their own partition. `revision` is fresh with every
+    // change, so that names are unique and counted. `ending` is a deletion whose purge is not asked for yet.
     Table {
         name: "account_store",
         family: Family::Conditional,
@@ -198,8 +199,30 @@ pub(crate) const TABLES: &[Table] = &[
         columns: &[
             partition("account", "text"),
             clustering("store", "uuid"),
+            fixed("revision", "uuid"),
             regular("display_name", "text"),
+            regular("description", "text"),
+            regular("version", "bigint"),
+            regular("ending", "uuid"),
         ],
+    },
+    // What became of changes. Rows go by themselves.
+    Table {
+        name: "operation",
+        family: Family::Plain,
+        comment: "operations of the control plane for a week; plain writes with explicit times only",
+        columns: &[
+            partition("account", "text"),
+            partition("operation", "uuid"),
+            regular("body", "text"),
+        ],
+    },
+    // Keys that all processes share. Written once, by `migrate`.
+    Table {
+        name: "secret",
+        family: Family::Conditional,
+        comment: "keys of this installation; conditional statements only",
+        columns: &[partition("name", "text"), regular("value", "blob")],
     },
     // A store, and one row a trait group. The store's key for its claims lives here and nowhere else: without it the keys
     // of its claims mean nothing.

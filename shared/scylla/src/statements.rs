@@ -185,11 +185,17 @@ statements! {
     // -------------------------------------------------------------------------------------------------------- control
 
     account_read: Read "read" "SELECT" "account_store"
-        "SELECT store FROM {keyspace}.account_store WHERE account = ?";
+        "SELECT store, display_name, revision, description, version, ending FROM {keyspace}.account_store \
+         WHERE account = ?";
     account_name: Conditional "name" "UPDATE" "account_store"
-        "UPDATE {keyspace}.account_store SET display_name = ? WHERE account = ? AND store = ? IF display_name = null";
+        "UPDATE {keyspace}.account_store SET display_name = ?, description = ?, version = ? \
+         WHERE account = ? AND store = ? IF display_name = null";
+    account_write: Conditional "write" "UPDATE" "account_store"
+        "UPDATE {keyspace}.account_store SET revision = ?, display_name = ?, description = ?, version = ?, ending = ? \
+         WHERE account = ? AND store = ? IF revision = ?";
     account_forget: Conditional "forget" "UPDATE" "account_store"
-        "UPDATE {keyspace}.account_store SET display_name = null WHERE account = ? AND store = ? IF display_name != null";
+        "UPDATE {keyspace}.account_store SET display_name = null, description = null, version = null \
+         WHERE account = ? AND store = ? IF display_name != null";
     store_read: Read "read" "SELECT" "store_control"
         "SELECT entry, body, account, status, version, display_name, description, claim_secret, settings, \
          settings_version, schema_version FROM {keyspace}.store_control WHERE store = ?";
@@ -204,6 +210,22 @@ statements! {
         "SELECT DISTINCT status FROM {keyspace}.store_control WHERE store = ?";
     group_create: Conditional "create_group" "UPDATE" "store_control"
         "UPDATE {keyspace}.store_control SET body = ? WHERE store = ? AND entry = ? IF body = null";
+
+    settings_write: Conditional "write_settings" "UPDATE" "store_control"
+        "UPDATE {keyspace}.store_control SET settings = ?, settings_version = ? WHERE store = ? \
+         IF settings_version = ? AND claim_secret != null";
+    /// Without a body the group is none.
+    group_write: Conditional "write_group" "UPDATE" "store_control"
+        "UPDATE {keyspace}.store_control SET schema_version = ?, body = ? WHERE store = ? AND entry = ? \
+         IF schema_version = ? AND claim_secret != null";
+
+    operation_read: Read "read" "SELECT" "operation"
+        "SELECT body FROM {keyspace}.operation WHERE account = ? AND operation = ?";
+    operation_put: Plain "put" "INSERT" "operation"
+        "INSERT INTO {keyspace}.operation (account, operation, body) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+
+    secret_read: Read "read" "SELECT" "secret"
+        "SELECT value FROM {keyspace}.secret WHERE name = ?";
 
     // --------------------------------------------------------------------------------------------------------- health
 

@@ -162,7 +162,7 @@ pub(super) async fn a_removed_profile_is_not_listed(f: &mut impl DatabaseFixture
     Ok(())
 }
 
-fn record(account: &AccountSid) -> StoreRecord {
+pub(super) fn record(account: &AccountSid) -> StoreRecord {
     let mut secret = [0; 32];
     secret[..16].copy_from_slice(uuid().as_bytes());
     StoreRecord {
@@ -183,7 +183,7 @@ fn record(account: &AccountSid) -> StoreRecord {
     }
 }
 
-fn account() -> Result<AccountSid> {
+pub(super) fn account() -> Result<AccountSid> {
     Ok(format!("AC{}", uuid().as_simple()).parse()?)
 }
 

@@ -5,6 +5,7 @@
 //! conforming engine, so it may not know which one it runs on.
 
 mod cells;
+mod definitions;
 mod identity;
 mod listing_control;
 mod log;
@@ -16,13 +17,13 @@ use std::pin::Pin;
 use anyhow::Result;
 use kith_domain::id::{ClaimId, DefinitionId, LinkToken, ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
-use kith_profiles::ports::{Database, DeadLetters, TraitLog, TraitSource};
+use kith_profiles::ports::{Database, DeadLetters, Definitions, TraitLog, TraitSource};
 use uuid::Uuid;
 
 /// A database engine under test, with data of its own.
 pub trait DatabaseFixture: Send + Sync {
     /// The engine.
-    type Database: Database + Clone;
+    type Database: Database + Definitions + Clone;
 
     /// A handle on it.
     fn database(&self) -> Self::Database;
@@ -130,6 +131,15 @@ pub fn database_cases<F: DatabaseFixture>() -> Vec<Case<F>> {
         listing_control::a_store_is_created_once,
         listing_control::a_store_is_read_as_it_was_written,
         listing_control::a_deleted_store_is_gone_and_never_made_again,
+        definitions::an_account_is_written_under_its_revision,
+        definitions::of_many_writes_on_one_revision_one_is_applied,
+        definitions::a_store_that_is_made_has_no_name_yet,
+        definitions::a_created_store_is_named_whole,
+        definitions::what_a_deleted_store_owes_stays_in_its_account,
+        definitions::a_part_of_a_store_is_written_under_its_version,
+        definitions::of_many_groups_on_one_version_one_is_applied,
+        definitions::an_operation_is_kept_for_its_account,
+        definitions::the_key_of_page_tokens_is_the_same_for_ever,
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Keys: pure functions from ids to bytes, and back where a scan needs it.
 
 use kith_domain::id::{
-    AccountSid, ClaimId, DefinitionId, LinkToken, ProfileId, ProfileKey, StoreId,
+    AccountSid, ClaimId, DefinitionId, LinkToken, OperationId, ProfileId, ProfileKey, StoreId,
 };
 use kith_domain::identifier::{ClaimKey, IdType, IdentifierValue};
 use uuid::Uuid;
@@ -13,6 +13,8 @@ use super::read::Reader;
 pub(crate) const COMMIT: &[u8] = b"commit";
 /// Where the number of the log's partitions is (`meta`).
 pub(crate) const PARTITIONS: &[u8] = b"partitions";
+/// Where the key of page tokens is (`meta`).
+pub(crate) const TOKEN_KEY: &[u8] = b"token key";
 /// A row that every keyspace may have; shorter than every other key, so no scan meets it.
 pub(crate) const ANCHOR: &[u8] = &[0xff];
 
@@ -22,6 +24,8 @@ const NODE_ROW: u8 = 0;
 const VERDICT_ROW: u8 = 1;
 const STORE_ROW: u8 = 0;
 const ACCOUNT_ROW: u8 = 1;
+const REVISION_ROW: u8 = 2;
+const OPERATION_ROW: u8 = 3;
 
 /// The kinds of rows of a profile's cells, in the order in which they sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,9 +232,30 @@ pub(crate) fn store(store: StoreId) -> Vec<u8> {
 
 /// The prefix of an account's stores.
 pub(crate) fn account_stores(account: &AccountSid) -> Vec<u8> {
+    of_account(ACCOUNT_ROW, account)
+}
+
+/// The revision of an account.
+pub(crate) fn account_revision(account: &AccountSid) -> Vec<u8> {
+    of_account(REVISION_ROW, account)
+}
+
+/// The prefix of an account's operations. Their ids sort by age.
+pub(crate) fn account_operations(account: &AccountSid) -> Vec<u8> {
+    of_account(OPERATION_ROW, account)
+}
+
+/// One operation of an account.
+pub(crate) fn operation(account: &AccountSid, operation: OperationId) -> Vec<u8> {
+    let mut key = account_operations(account);
+    key.extend_from_slice(operation.as_uuid().as_bytes());
+    key
+}
+
+fn of_account(kind: u8, account: &AccountSid) -> Vec<u8> {
     let account = account.as_str().as_bytes();
     let mut key = Vec::with_capacity(2 + account.len() + 16);
-    key.push(ACCOUNT_ROW);
+    key.push(kind);
     // An account's id has 34 characters (`AccountSid`).
     key.push(u8::try_from(account.len()).unwrap_or(u8::MAX));
     key.extend_from_slice(account);

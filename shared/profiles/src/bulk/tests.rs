@@ -59,6 +59,28 @@ fn items_that_share_an_identifier_become_one_create_over_others() {
 }
 
 #[test]
+fn a_person_whose_items_are_large_together_gets_one_event_after_another() {
+    let large = |value: &str, definition: u8| {
+        let mut write = write(definition, 0);
+        write.write = TraitWrite::Set(TraitValue::String(value.repeat(400 << 10)));
+        write
+    };
+    let items = vec![
+        item(&[("email", 1)], vec![large("a", 1)]),
+        item(&[("email", 1), ("household", 5)], vec![large("b", 2)]),
+        item(&[("household", 5)], vec![write(1, 20)]),
+        item(&[("email", 1)], vec![large("c", 1)]),
+        item(&[("email", 1)], vec![write(1, 30)]),
+    ];
+    assert!(bytes_of(&items[0]) > 400 << 10);
+    let first = fold(items[..2].iter().cloned());
+    let second = fold(items[3..].iter().cloned());
+    // Of one person and of whoever shares a value with them, one line.
+    let expected = [vec![first, second, items[2].clone()]];
+    assert_eq!(lines(&settings(), items), expected);
+}
+
+#[test]
 fn one_value_of_two_types_is_shared_by_nobody() {
     let items = vec![item(&[("email", 1)], vec![]), item(&[("phone", 1)], vec![])];
     assert_eq!(lines(&settings(), items).len(), 2);

@@ -24,6 +24,7 @@ use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{
     CellWrite, Conditional, Durability, Identity, Ids, OwnerRows, Owners, OwnersRead, Select,
+    SharedClaim,
 };
 
 /// What became of the shared values of a request.
@@ -161,7 +162,10 @@ async fn look<E: Environment>(
         env.database().owners(&reads).await?
     };
     let value = |(one, owners): (&&Wanted<'_>, Owners)| {
-        let rows = owners.rows.into_iter().filter(|row| !row.released);
+        let (id_type, settings) = (&one.identifier.id_type, &question.store.settings);
+        let matches =
+            |row: &SharedClaim| !row.released && settings.matched_since(id_type, row.added_at);
+        let rows = owners.rows.into_iter().filter(matches);
         Value {
             key: one.key,
             id_type: one.identifier.id_type.clone(),

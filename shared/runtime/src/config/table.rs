@@ -69,6 +69,8 @@ settings! {
         "Requests worked on at once; more are answered 503.";
     BODY_BYTES_MAX = "body_bytes_max", Kind::Bytes(KIB, 64 * MIB), Some("4MiB"),
         "Largest request body.";
+    BULK_BYTES_MAX = "bulk_bytes_max", Kind::Bytes(KIB, 64 * MIB), Some("32MiB"),
+        "Largest request body of Bulk; each of its items is bound by body_bytes_max.";
     SHUTDOWN_GRACE = "shutdown_grace", Kind::Duration(SECOND, 10 * MINUTE), Some("25s"),
         "Longest time from the signal to the end of the process; keep it below the orchestrator's.";
     LOG_FORMAT = "log_format", Kind::Choice(&["json", "text"]), Some("json"),
@@ -158,6 +160,7 @@ pub static HTTP: &[&Setting] = &[
     &REQUEST_DEADLINE,
     &REQUESTS_IN_FLIGHT_MAX,
     &BODY_BYTES_MAX,
+    &BULK_BYTES_MAX,
 ];
 
 /// What applies the trait log.
