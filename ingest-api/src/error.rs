@@ -350,7 +350,8 @@ impl ApiError {
                 StatusCode::REQUEST_TIMEOUT,
                 400,
                 "The body did not arrive in time",
-            ),
+            )
+            .with(RETRY_AFTER, whole_seconds(RETRY_SOON).to_string()),
             Self::BodyBroken => Shown::new(StatusCode::BAD_REQUEST, 400, "The body is incomplete"),
             Self::Refused { retry_after, .. } => Shown::unavailable(*retry_after),
             Self::Late => Shown::unavailable(RETRY_SOON),

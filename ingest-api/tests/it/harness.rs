@@ -326,7 +326,7 @@ impl Answered {
         if self.status >= 400 {
             check_error(self.status, &self.body);
         }
-        if self.status == 503 {
+        if matches!(self.status, 408 | 429 | 503) {
             let after = self.header("retry-after").unwrap();
             assert!(after.parse::<u32>().unwrap() >= 1, "{after}");
         }
