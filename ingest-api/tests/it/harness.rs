@@ -60,6 +60,7 @@ impl Default for Setup {
                 body_bytes_max: 64 * 1024,
                 bulk_bytes_max: 128 * 1024,
                 requests_in_flight_max: 64,
+                rate: None,
             },
             public_url: None,
             breaker: BreakerConfig::default(),

@@ -15,6 +15,7 @@ mod operations;
 mod order_of_checks;
 mod outages;
 mod paging;
+mod rate;
 mod redirects;
 mod routes;
 mod telemetry;
