@@ -50,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) public_url: Option<String>,
     pub(crate) breaker: BreakerConfig,
+    /// Who may call; `None`: the accounts and keys above.
+    pub(crate) credentials: Option<Credentials>,
 }
 
 impl Default for Setup {
@@ -64,6 +66,7 @@ impl Default for Setup {
             },
             public_url: None,
             breaker: BreakerConfig::default(),
+            credentials: None,
         }
     }
 }
@@ -208,7 +211,7 @@ fn service(
     };
     let service = Service {
         profiles: Arc::new(Profiles::new(environment)),
-        credentials: credentials(directory),
+        credentials: setup.credentials.unwrap_or_else(|| credentials(directory)),
         public_url: setup.public_url,
         token_key,
         limits: setup.limits,
