@@ -6,7 +6,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use governor::Quota;
+use kith_domain::id::AccountSid;
 use kith_profiles::Profiles;
 use kith_profiles::environment::Environment;
 use kith_profiles::ports::{Definitions, TokenKey};
@@ -26,6 +28,9 @@ use crate::rate::RateLimit;
 
 /// Bytes of bodies in memory at once, unless one body may be larger.
 const BODIES_BYTES_MAX: usize = 64 << 20;
+
+/// When to try again to finish what a process that died left.
+const RESUME_AGAIN: Duration = Duration::from_secs(30);
 
 /// What a request may cost.
 #[derive(Debug, Clone, Copy)]
@@ -93,24 +98,38 @@ pub struct Service<E: Environment> {
 }
 
 impl<E: Environment<Database: Definitions>> Service<E> {
-    /// Goes on with what a process that died left of deletions, beside everything else. What fails is told, and left to
-    /// whoever comes next.
+    /// Goes on with what a process that died left of deletions, beside everything else.
     pub fn resume(&self) {
-        let profiles = Arc::clone(&self.profiles);
-        let accounts = self.credentials.accounts();
         let shutdown = self.stage.shutdown();
+        let accounts = self.credentials.accounts().into_iter();
+        let work: Vec<_> = accounts
+            .map(|account| finish_deletions(Arc::clone(&self.profiles), account))
+            .collect();
         drop(self.stage.task("resume deletions", async move {
-            for account in accounts {
-                let finished = tokio::select! {
-                    finished = profiles.finish_deletions(&account) => finished,
-                    () = shutdown.requested() => return,
-                };
-                if let Err(error) = finished {
-                    let error: &dyn std::error::Error = &error;
-                    warn!(%account, error, "deletions of stores are still to be finished");
-                }
+            tokio::select! {
+                _ = join_all(work) => {}
+                () = shutdown.requested() => {}
             }
         }));
+    }
+}
+
+/// Until nothing of an account is left. What fails is told, and tried again.
+async fn finish_deletions<E: Environment<Database: Definitions>>(
+    profiles: Arc<Profiles<E>>,
+    account: AccountSid,
+) {
+    loop {
+        let wait = match profiles.finish_deletions(&account).await {
+            Ok(None) => return,
+            Ok(Some(wait)) => wait,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                warn!(%account, error, "deletions of stores are still to be finished");
+                RESUME_AGAIN
+            }
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 

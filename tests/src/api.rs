@@ -105,6 +105,16 @@ impl Api {
         headers: &[(&str, &str)],
     ) -> Result<Answer> {
         let url = format!("{}/v1/Stores/{}{path}", self.base, self.store);
+        self.request(method, url, body, headers).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer> {
         let mut request = self
             .client
             .request(method, url)
@@ -127,6 +137,97 @@ impl Api {
             headers,
             body,
         })
+    }
+
+    /// Sends a request to a path below the control plane.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn define(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let url = format!("{}/v1/ControlPlane{path}", self.base);
+        self.request(method, url, body, &[]).await
+    }
+
+    /// A write to the control plane that must be accepted; the resource of its operation, which must be complete.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn defined(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String> {
+        let answer = self.define(method, path, body).await?;
+        ensure!(answer.status == 202, "{} {}", answer.status, answer.body);
+        let operation = format!("/Operations/{}", answer.header("operation-id"));
+        let operation = self.define(Method::GET, &operation, None).await?.body;
+        ensure!(operation["status"] == "COMPLETED", "{operation}");
+        let id = operation["result"]["id"].as_str().context("no result")?;
+        Ok(id.to_owned())
+    }
+
+    /// A caller of a new store.
+    ///
+    /// # Errors
+    /// When it is not created.
+    pub async fn new_store(&self, name: &str) -> Result<Self> {
+        let body = json!({ "displayName": name });
+        let store = self.defined(Method::POST, "/Stores", Some(&body)).await?;
+        Ok(Self {
+            store,
+            ..self.clone()
+        })
+    }
+
+    /// The same store, by another process.
+    #[must_use]
+    pub fn at(&self, other: &Self) -> Self {
+        Self {
+            base: other.base.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The path of the store below the control plane.
+    #[must_use]
+    pub fn store_path(&self) -> String {
+        format!("/Stores/{}", self.store)
+    }
+
+    /// Deletes the store.
+    ///
+    /// # Errors
+    /// When it is not accepted.
+    pub async fn delete_store(&self) -> Result<()> {
+        let answer = self
+            .define(Method::DELETE, &self.store_path(), None)
+            .await?;
+        ensure!(answer.status == 202, "{} {}", answer.status, answer.body);
+        Ok(())
+    }
+
+    /// Changes the store's settings.
+    ///
+    /// # Errors
+    /// When they are not accepted.
+    pub async fn change_settings(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let path = format!("{}/IdentityResolutionSettings", self.store_path());
+        let mut settings = self.define(Method::GET, &path, None).await?.body;
+        change(&mut settings);
+        self.defined(Method::PUT, &path, Some(&settings)).await?;
+        Ok(())
+    }
+
+    /// Creates a trait group.
+    ///
+    /// # Errors
+    /// When it is not accepted.
+    pub async fn new_group(&self, name: &str, traits: Value) -> Result<()> {
+        let path = format!("{}/TraitGroups", self.store_path());
+        let body = json!({ "displayName": name, "traits": traits });
+        self.defined(Method::POST, &path, Some(&body)).await?;
+        Ok(())
     }
 
     /// Create with these traits.

@@ -23,7 +23,7 @@ async fn node_client_against(pair: Pair) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{}: {said}", pair.name);
     ensure!(
-        said.contains("# pass 11") && said.contains("# fail 0"),
+        said.contains("# pass 17") && said.contains("# fail 0"),
         "not every test ran: {said}"
     );
     pair.stop().await

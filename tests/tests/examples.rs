@@ -80,6 +80,13 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, pair: &str, api: Option<Api>) 
             e11_email_equivalence,
             e12_phone_equivalence,
             e13_type_boundaries,
+            e14_fifo_overflow,
+            e15_lifo_overflow,
+            e16_overflow_in_a_merge,
+            e17_limit_1_replaces,
+            e18_non_unique_type,
+            e19_two_non_unique_types_agree,
+            e20_type_outside_the_rules,
             e21_no_identifier,
             e22_identifier_of_the_wrong_type,
             e23_not_normalisable,
@@ -92,7 +99,10 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, pair: &str, api: Option<Api>) 
             e30_delete_one_by_policy,
             e31_delete_then_recreate,
             e32_deleting_a_survivor,
+            e33_bulk_with_overlap,
+            e34_two_promoted_traits_of_one_type,
             e35_concurrent_creates,
+            e36_trait_conflict_on_merge,
             a_person_has_the_newest_of_every_trait,
         ]
     )
@@ -388,6 +398,157 @@ async fn e13_type_boundaries(api: &Api) -> Result<()> {
     Ok(())
 }
 
+/// A store whose type `id_type` has this limit and policy.
+async fn limited(api: &Api, name: &str, id_type: &str, limit: u16, policy: &str) -> Result<Api> {
+    let api = api.new_store(name).await?;
+    let change = |settings: &mut Value| {
+        for config in settings["identifierConfigs"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            if config["idType"] == id_type {
+                (config["limit"], config["limitPolicy"]) = (limit.into(), policy.into());
+            }
+        }
+    };
+    api.change_settings(change).await?;
+    Ok(api)
+}
+
+async fn e14_fifo_overflow(api: &Api) -> Result<()> {
+    let api = &limited(api, "e14", "email", 2, "fifo").await?;
+    let (b, [a1, a2, a3]) = (phone(), [email(), email(), email()]);
+    let p1 = api.contact(json!({ "phone": b, "email": a1 })).await?;
+    for a in [&a2, &a3] {
+        ensure!(api.contact(json!({ "phone": b, "email": a })).await? == p1);
+    }
+    ensure!(values(api, &p1, "email").await? == [a2, a3]);
+    ensure!(api.owners("email", &a1).await?.is_empty());
+    ensure!(api.contact(json!({ "email": a1 })).await? != p1);
+    api.delete_store().await
+}
+
+async fn e15_lifo_overflow(api: &Api) -> Result<()> {
+    let api = &limited(api, "e15", "email", 2, "lifo").await?;
+    let (b, [a1, a2, a3]) = (phone(), [email(), email(), email()]);
+    let p1 = api.contact(json!({ "phone": b, "email": a1 })).await?;
+    for a in [&a2, &a3] {
+        ensure!(api.contact(json!({ "phone": b, "email": a })).await? == p1);
+    }
+    ensure!(values(api, &p1, "email").await? == [a1, a2]);
+    ensure!(api.get(&p1).await?.body["traits"]["Contact"]["email"] == json!(a3));
+    ensure!(api.owners("email", &a3).await?.is_empty());
+    ensure!(api.contact(json!({ "email": a3 })).await? != p1);
+    api.delete_store().await
+}
+
+async fn e16_overflow_in_a_merge(api: &Api) -> Result<()> {
+    for policy in ["fifo", "lifo"] {
+        let name = format!("e16-{policy}");
+        let api = &limited(api, &name, "email", 3, policy).await?;
+        let (b, c, x) = (phone(), digits(12), [email(), email(), email(), email()]);
+        let p1 = api.contact(json!({ "phone": b, "email": x[0] })).await?;
+        older().await;
+        let p2 = api.contact(json!({ "chatId": c, "email": x[1] })).await?;
+        older().await;
+        ensure!(api.contact(json!({ "phone": b, "email": x[2] })).await? == p1);
+        older().await;
+        ensure!(api.contact(json!({ "chatId": c, "email": x[3] })).await? == p2);
+        ensure!(api.contact(json!({ "phone": b, "chatId": c })).await? == p1);
+        let kept = if policy == "fifo" { &x[1..] } else { &x[..3] };
+        ensure!(values(api, &p1, "email").await? == kept, "{policy}");
+        api.delete_store().await?;
+    }
+    Ok(())
+}
+
+async fn e17_limit_1_replaces(api: &Api) -> Result<()> {
+    let api = &limited(api, "e17", "phone", 1, "fifo").await?;
+    let (a, [b1, b2]) = (email(), [phone(), phone()]);
+    let p1 = api.contact(json!({ "email": a, "phone": b1 })).await?;
+    ensure!(api.contact(json!({ "email": a, "phone": b2 })).await? == p1);
+    ensure!(values(api, &p1, "phone").await? == [b2]);
+    ensure!(api.owners("phone", &b1).await?.is_empty(), "it is free");
+    api.delete_store().await
+}
+
+/// A store with types that are not unique, promoted from traits of `Home` of the same names; those `in_rules` match.
+async fn homes(api: &Api, name: &str, types: &[&str], in_rules: bool) -> Result<Api> {
+    let api = api.new_store(name).await?;
+    let change = |settings: &mut Value| {
+        for id_type in types {
+            let config = json!({ "idType": id_type, "enforceUnique": false });
+            if let Some(configs) = settings["identifierConfigs"].as_array_mut() {
+                configs.push(config);
+            }
+            if let Some(rules) = settings["matchingRules"]
+                .as_array_mut()
+                .filter(|_| in_rules)
+            {
+                rules.push(json!(id_type));
+            }
+        }
+    };
+    api.change_settings(change).await?;
+    let define = |id_type: &&str| {
+        let definition = json!({ "dataType": "STRING", "idTypePromotion": id_type });
+        ((*id_type).to_owned(), definition)
+    };
+    let traits = types.iter().map(define).collect();
+    api.new_group("Home", Value::Object(traits)).await?;
+    Ok(api)
+}
+
+async fn at_home(api: &Api, contact: Value, home: Value) -> Result<String> {
+    let traits = json!({ "Contact": contact, "Home": home });
+    api.create(traits).await?.accepted_id()
+}
+
+async fn e18_non_unique_type(api: &Api) -> Result<()> {
+    let api = &homes(api, "e18", &["household"], true).await?;
+    let (a1, a2, h) = (email(), email(), json!({ "household": "h" }));
+    let p1 = at_home(api, json!({ "email": a1 }), h.clone()).await?;
+    older().await;
+    let p2 = at_home(api, json!({ "email": a2 }), h.clone()).await?;
+    ensure!(p1 != p2, "the e-mail says new");
+    ensure!(api.owners("household", "h").await? == [p1.clone(), p2.clone()]);
+    ensure!(at_home(api, json!({}), h.clone()).await? == p1);
+    ensure!(at_home(api, json!({ "email": a2 }), h).await? == p2);
+    ensure!(api.get(&p2).await?.status == 200, "no merge");
+    api.delete_store().await
+}
+
+async fn e19_two_non_unique_types_agree(api: &Api) -> Result<()> {
+    let api = &homes(api, "e19", &["household", "deviceGroup"], true).await?;
+    let both = json!({ "household": "h", "deviceGroup": "g" });
+    let p1 = at_home(api, json!({ "email": email() }), both.clone()).await?;
+    older().await;
+    let p2 = at_home(
+        api,
+        json!({ "email": email() }),
+        json!({ "household": "h" }),
+    )
+    .await?;
+    ensure!(p1 != p2);
+    ensure!(at_home(api, json!({}), both.clone()).await? == p1);
+    let a = email();
+    ensure!(at_home(api, json!({ "email": a }), both).await? == p1);
+    ensure!(api.owners("email", &a).await? == [p1]);
+    api.delete_store().await
+}
+
+async fn e20_type_outside_the_rules(api: &Api) -> Result<()> {
+    let api = &homes(api, "e20", &["legacyId"], false).await?;
+    let legacy = json!({ "legacyId": "7" });
+    let p1 = at_home(api, json!({ "email": email() }), legacy.clone()).await?;
+    ensure!(api.owners("legacyId", "7").await? == std::slice::from_ref(&p1));
+    older().await;
+    let p2 = at_home(api, json!({ "email": email() }), legacy).await?;
+    ensure!(api.owners("legacyId", "7").await? == [p1, p2]);
+    api.delete_store().await
+}
+
 async fn e21_no_identifier(api: &Api) -> Result<()> {
     let listed = api.list().await?.len();
     for traits in [
@@ -657,12 +818,20 @@ async fn e30_delete_one_by_policy(api: &Api) -> Result<()> {
         ensure!(api.contact(json!({ "phone": b, "email": more })).await? == p1);
     }
     accepted(api, Method::DELETE, &p1, "/Identifiers/email", None).await?;
-    ensure!(values(api, &p1, "email").await? == [a2, a3]);
+    ensure!(values(api, &p1, "email").await? == [a2.clone(), a3.clone()]);
     let all = "/Identifiers/email?removeAll=true";
     accepted(api, Method::DELETE, &p1, all, None).await?;
     ensure!(!api.identifiers(&p1).await?.contains_key("email"));
     ensure!(api.owners("email", &a1).await?.is_empty());
-    Ok(())
+
+    let api = &limited(api, "e30", "email", 100, "lifo").await?;
+    let p1 = api.contact(json!({ "phone": b, "email": a1 })).await?;
+    for more in [&a2, &a3] {
+        ensure!(api.contact(json!({ "phone": b, "email": more })).await? == p1);
+    }
+    accepted(api, Method::DELETE, &p1, "/Identifiers/email", None).await?;
+    ensure!(values(api, &p1, "email").await? == [a1, a2]);
+    api.delete_store().await
 }
 
 async fn e31_delete_then_recreate(api: &Api) -> Result<()> {
@@ -701,6 +870,62 @@ async fn e32_deleting_a_survivor(api: &Api) -> Result<()> {
     let p3 = api.contact(json!({ "phone": b })).await?;
     ensure!(p3 != p1 && p3 != p2);
     Ok(())
+}
+
+async fn e33_bulk_with_overlap(api: &Api) -> Result<()> {
+    let (a, b) = (email(), phone());
+    let item = |contact: Value| json!({ "traits": { "Contact": contact } });
+    let body = json!({ "profiles": [
+        item(json!({ "email": a, "firstName": "A" })),
+        item(json!({ "phone": b })),
+        item(json!({ "email": a, "phone": b, "firstName": "B" })),
+    ] });
+    let answer = api.send(Method::PUT, "/Profiles/Bulk", Some(&body)).await?;
+    ensure!(answer.status == 202, "{} {}", answer.status, answer.body);
+    let owners = api.owners("email", &a).await?;
+    ensure!(owners.len() == 1 && api.owners("phone", &b).await? == owners);
+    let p1 = &owners[0];
+    ensure!(values(api, p1, "email").await? == [a]);
+    ensure!(values(api, p1, "phone").await? == [b]);
+    api.until_trait(p1, ("Contact", "firstName"), json!("B"))
+        .await
+}
+
+async fn e34_two_promoted_traits_of_one_type(api: &Api) -> Result<()> {
+    let api = &api.new_store("e34").await?;
+    let mail = json!({ "mail": { "dataType": "STRING", "idTypePromotion": "email" } });
+    api.new_group("Work", mail).await?;
+    let (a1, a2) = (email(), email());
+    let traits = json!({ "Contact": { "email": a1 }, "Work": { "mail": a2 } });
+    let p1 = api.create(traits).await?.accepted_id()?;
+    ensure!(values(api, &p1, "email").await? == [a1.clone(), a2.clone()]);
+    for a in [a1, a2] {
+        ensure!(api.contact(json!({ "email": a })).await? == p1);
+    }
+    api.delete_store().await
+}
+
+async fn e36_trait_conflict_on_merge(api: &Api) -> Result<()> {
+    let api = &api.new_store("e36").await?;
+    let traits = json!({ "tier": { "dataType": "STRING" }, "points": { "dataType": "NUMBER" } });
+    api.new_group("Loyalty", traits).await?;
+    let (a, b) = (email(), phone());
+    let of = |contact: Value, loyalty: Value| json!({ "Contact": contact, "Loyalty": loyalty });
+    let gold = of(json!({ "email": a }), json!({ "tier": "gold" }));
+    let p1 = api.create(gold).await?.accepted_id()?;
+    older().await;
+    let silver = json!({ "tier": "silver", "points": 5 });
+    let p2 = api
+        .create(of(json!({ "phone": b }), silver))
+        .await?
+        .accepted_id()?;
+    ensure!(api.contact(json!({ "email": a, "phone": b })).await? == p1);
+    moved_to(api, &p2, &p1).await?;
+    api.until_trait(&p1, ("Loyalty", "points"), json!(5))
+        .await?;
+    api.until_trait(&p1, ("Loyalty", "tier"), json!("silver"))
+        .await?;
+    api.delete_store().await
 }
 
 async fn e35_concurrent_creates(api: &Api) -> Result<()> {

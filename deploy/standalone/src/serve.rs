@@ -11,7 +11,8 @@ use ingest_api::{Admission, Limits, Service, bind, development_store, public_url
 use kith_domain::id::AccountSid;
 use kith_domain::time::Micros;
 use kith_embedded::{Embedded, EmbeddedLog, Options, Retention};
-use kith_profiles::ports::{Clock, Control, Definitions, TokenKey};
+use kith_profiles::error::PortError;
+use kith_profiles::ports::{Clock, Control, Definitions};
 use kith_profiles::{Profiles, environment};
 use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
@@ -111,10 +112,6 @@ pub(crate) async fn run(parts: Parts) -> Exit {
         Err(exit) => return exit,
     };
     let development = credentials.development_account().cloned();
-    let token_key = match engine.token_key().await {
-        Ok(key) => key,
-        Err(error) => return refuse(&error.to_string()),
-    };
     let watched = credentials.clone();
     store.component("credentials", |shutdown| {
         watched.watch(WATCH_EVERY, shutdown)
@@ -123,12 +120,15 @@ pub(crate) async fn run(parts: Parts) -> Exit {
         &engine,
         &clock,
         credentials,
-        token_key,
         limits,
         public_url,
         &health,
         http.clone(),
     );
+    let service = match service.await {
+        Ok(service) => service,
+        Err(error) => return refuse(&error.to_string()),
+    };
     service.resume();
     let bound = match bind(service, listener) {
         Ok(bound) => bound,
@@ -203,16 +203,15 @@ async fn open(
     Ok(engine)
 }
 
-fn service(
+async fn service(
     engine: &Embedded,
     clock: &SystemClock,
     credentials: Credentials,
-    token_key: TokenKey,
     limits: Limits,
     public_url: Option<String>,
     health: &Health,
     stage: Stage,
-) -> Service<Engines> {
+) -> Result<Service<Engines>, PortError> {
     let database = Dependency::new("database", BreakerConfig::default());
     let log_dependency = Dependency::new("log", BreakerConfig::default());
     let log = engine.log();
@@ -223,16 +222,16 @@ fn service(
         clock: clock.clone(),
         ids: SystemIds,
     };
-    Service {
+    Ok(Service {
         profiles: Arc::new(Profiles::new(engines)),
         credentials,
         public_url,
-        token_key,
+        token_key: engine.token_key().await?,
         admission: Admission::new(limits.bounds(), database, log_dependency),
         limits,
         health: health.clone(),
         stage,
-    }
+    })
 }
 
 /// What somebody who has just started it wants to know.

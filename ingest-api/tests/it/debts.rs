@@ -18,7 +18,7 @@ use kith_runtime::clock::{SystemClock, SystemIds};
 use tempfile::TempDir;
 
 use crate::harness::ACCOUNT;
-use crate::watched::{Watch, WatchedLog};
+use crate::watched::{Mode, Watch, WatchedLog};
 
 /// The system's clock, ahead by a while; its sleeps take no time.
 #[derive(Debug, Clone)]
@@ -146,7 +146,11 @@ async fn a_debt_of_a_dead_process_is_paid_when_it_is_old_and_met() {
 
             let next = world.process(seconds);
             match how {
-                "start" => next.finish_deletions(&world.account).await.unwrap(),
+                "start" => {
+                    let again = next.finish_deletions(&world.account).await.unwrap();
+                    assert_eq!(again.is_none(), seconds > 60, "{again:?}");
+                    assert!(again.is_none_or(|wait| wait <= Duration::from_secs(60)));
+                }
                 "list" => assert!(next.stores_of(&world.account).await.unwrap().is_empty()),
                 "create" => assert_ne!(world.store(&next).await, store),
                 _ => {
@@ -161,6 +165,26 @@ async fn a_debt_of_a_dead_process_is_paid_when_it_is_old_and_met() {
             assert_eq!(status == OperationStatus::Completed, is_old, "{how}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_debt_that_cannot_be_paid_holds_nobody_up_and_stays() {
+    let world = World::new();
+    let process = world.process(0);
+    let store = world.store(&process).await;
+    let ending = world.delete(&process, store).await;
+    world.watch.set_log(Mode::Down);
+    let next = world.process(61);
+    assert!(next.finish_deletions(&world.account).await.is_err());
+    assert!(next.stores_of(&world.account).await.unwrap().is_empty());
+    assert!(!world.owes_nothing().await);
+    world.watch.set_log(Mode::Up);
+    next.stores_of(&world.account).await.unwrap();
+    assert!(world.owes_nothing().await);
+    assert_eq!(
+        world.status(ending.operation).await,
+        OperationStatus::Completed
+    );
 }
 
 #[tokio::test]
@@ -181,7 +205,8 @@ async fn a_debt_of_a_store_that_was_not_deleted_is_struck_out() {
     assert_eq!(written, Written::Applied);
 
     let next = world.process(61);
-    next.finish_deletions(&world.account).await.unwrap();
+    let again = next.finish_deletions(&world.account).await.unwrap();
+    assert_eq!(again, None);
     assert_eq!(world.watch.published(), 0);
     assert_eq!(next.stores_of(&world.account).await.unwrap(), [store]);
     let known = world.database.account(&world.account).await.unwrap();

@@ -564,6 +564,87 @@ async fn settings_are_read_whole_and_replaced_whole() {
     assert_eq!(service.get(&path).await.body["version"], 3);
 }
 
+/// Settings with `home` and `device`, not unique, in the rules or not.
+fn shared_types(in_rules: bool) -> Value {
+    let mut put = json!({"identifierConfigs": [{"idType": "email"}, {"idType": "home", "enforceUnique": false},
+        {"idType": "device", "enforceUnique": false}], "matchingRules": ["email"]});
+    if in_rules {
+        put["matchingRules"] = json!(["email", "home", "device"]);
+    }
+    put
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_written_outside_the_rules_do_not_begin_to_match() {
+    let service = TestService::start().await;
+    assert_eq!(
+        service
+            .put(&settings(STORE), &shared_types(false))
+            .await
+            .status,
+        202
+    );
+    let promoted = |to: &str| json!({"dataType": "STRING", "idTypePromotion": to});
+    let group = json!({"displayName": "Home", "traits": {"id": promoted("home"), "device": promoted("device")}});
+    assert_eq!(service.post(&groups(STORE), &group).await.status, 202);
+    let both = json!({"id": "h", "device": "d"});
+    let create = async |email: Option<&str>| {
+        let mut traits = json!({"Home": both});
+        if let Some(email) = email {
+            traits["Contact"] = json!({"email": email});
+        }
+        let created = service.post(&profiles(), &json!({"traits": traits})).await;
+        assert_eq!(created.status, 202, "{}", created.body);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        created.body["id"].as_str().unwrap().to_owned()
+    };
+    let before = create(Some("a@example.com")).await;
+
+    assert_eq!(
+        service
+            .put(&settings(STORE), &shared_types(true))
+            .await
+            .status,
+        202
+    );
+    let after = create(None).await;
+    assert_ne!(after, before, "what was written before does not match");
+    assert_eq!(
+        service.lookup("home", "h").await,
+        json!([before, after]),
+        "and stays visible"
+    );
+    assert_eq!(
+        create(Some("b@example.com")).await,
+        after,
+        "what was written since does"
+    );
+    // A change of something else leaves it at that.
+    let mut more = shared_types(true);
+    more["identifierConfigs"][0]["limit"] = 7.into();
+    assert_eq!(service.put(&settings(STORE), &more).await.status, 202);
+    assert_eq!(create(None).await, after);
+    let read = service.get(&settings(STORE)).await;
+    assert_eq!(
+        read.body["sharedSince"],
+        Value::Null,
+        "and is nobody's to see"
+    );
+
+    // Out of the rules and back, it begins anew.
+    for in_rules in [false, true] {
+        assert_eq!(
+            service
+                .put(&settings(STORE), &shared_types(in_rules))
+                .await
+                .status,
+            202
+        );
+    }
+    let last = create(None).await;
+    assert!(last != after && last != before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_paged_in_both_orders_and_tokens_fit_their_list_only() {
     let service = TestService::start().await;

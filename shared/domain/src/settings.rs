@@ -2,7 +2,7 @@
 //! of a new store (`memory-api.md` 5.3, 8.1).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -10,6 +10,7 @@ use crate::body::{FieldError, Problems};
 use crate::identifier::{IdType, Identifier};
 use crate::normalize::NormalizeError;
 use crate::object;
+use crate::time::Micros;
 
 mod given;
 
@@ -147,7 +148,7 @@ impl<'de> Deserialize<'de> for IdentifierConfig {
     }
 }
 
-/// The identity resolution settings of a store, as the contract writes them.
+/// The identity resolution settings of a store, as the contract writes them, and what is remembered of those before.
 ///
 /// Read leniently (defaults filled in, other members of the object ignored, so that what GET answered can be sent back);
 /// what a caller sends passes [`IdentitySettings::validate`] before it is kept.
@@ -158,6 +159,10 @@ pub struct IdentitySettings {
     pub identifier_configs: Vec<IdentifierConfig>,
     /// Names of types that match, the most important first.
     pub matching_rules: Vec<IdType>,
+    /// Since when values that several may own match, of types of which they have not always: kept with the store, and never
+    /// shown.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared_since: BTreeMap<IdType, Micros>,
 }
 
 impl<'de> Deserialize<'de> for IdentitySettings {
@@ -168,11 +173,13 @@ impl<'de> Deserialize<'de> for IdentitySettings {
         struct Given {
             identifier_configs: Vec<IdentifierConfig>,
             matching_rules: Vec<IdType>,
+            shared_since: BTreeMap<IdType, Micros>,
         }
         let given: Given = object::only(deserializer)?;
         Ok(Self {
             identifier_configs: given.identifier_configs,
             matching_rules: given.matching_rules,
+            shared_since: given.shared_since,
         })
     }
 }
@@ -184,6 +191,7 @@ impl Default for IdentitySettings {
         Self {
             identifier_configs: types.iter().cloned().map(IdentifierConfig::new).collect(),
             matching_rules: types.to_vec(),
+            shared_since: BTreeMap::new(),
         }
     }
 }
@@ -251,6 +259,36 @@ impl IdentitySettings {
     #[must_use]
     pub fn is_unique(&self, t: &IdType) -> bool {
         self.rule_of(t).is_some() && self.config(t).is_some_and(|config| config.enforce_unique)
+    }
+
+    /// Whether values of this type match and may sit on many profiles.
+    fn is_shared(&self, t: &IdType) -> bool {
+        self.rule_of(t).is_some() && self.config(t).is_some_and(|config| !config.enforce_unique)
+    }
+
+    /// These settings as they replace others: values of a type that begins to match without being unique do so only if they
+    /// are written from now on (`memory-api.md` 5.3).
+    #[must_use]
+    pub fn replacing(mut self, before: &Self, now: Micros) -> Self {
+        let shared = self.matching_rules.iter().filter(|t| self.is_shared(t));
+        let since = shared.filter_map(|t| {
+            let since = if before.is_shared(t) {
+                *before.shared_since.get(t)?
+            } else {
+                now
+            };
+            Some((t.clone(), since))
+        });
+        self.shared_since = since.collect();
+        self
+    }
+
+    /// Whether a value that several may own, added at this time, matches if its type does.
+    #[must_use]
+    pub fn matched_since(&self, t: &IdType, added_at: Micros) -> bool {
+        self.shared_since
+            .get(t)
+            .is_none_or(|since| added_at >= *since)
     }
 
     /// The identifier that a type and a value as sent name, where a value is asked for (Lookup, Identifiers).

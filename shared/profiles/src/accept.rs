@@ -18,7 +18,7 @@ use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{CellBatch, CellWrite, Cells, Durability, NewRecord, TraitLog};
 use crate::protocol::chores::{Chores, do_chores};
-use crate::protocol::resolve::Question;
+use crate::protocol::resolve::{Question, Resolved};
 use crate::protocol::stamp;
 
 /// Step 8 of a resolve, done once for everybody who waits for it.
@@ -46,71 +46,97 @@ pub(crate) struct Write<'a> {
     pub(crate) traits: &'a [TraitWriteOf],
 }
 
-/// R2 to R6 for a target. Chores belong to identity, the rest to traits: they do not wait for each other, the answer waits
-/// for both.
+/// R2 to R6 for a target that was resolved. Chores belong to identity, the rest to traits: they do not wait for each other, the
+/// answer waits for both.
 ///
 /// # Errors
 /// [`Trouble`]: the effect is unknown, nothing is undone, and sending the request again is safe.
 pub(crate) async fn accept<E: Environment>(
     env: &E,
-    target: ProfileKey,
-    seen: Micros,
+    resolved: &Resolved,
     write: Write<'_>,
     chores: Option<SharedChores>,
 ) -> Result<(), Trouble> {
-    let stamp = stamp::stamp(env, seen)?;
-    let traits = async {
-        let event = (!write.traits.is_empty()).then(|| encode(&write, target, stamp));
-        // Without a publish after it, this is the write that waits for the disk.
-        let durability = match event {
-            Some(_) => Durability::Ordered,
-            None => Durability::Durable,
-        };
-        let publish = async {
-            match event {
-                Some(event) => env.log().publish(event).await,
-                None => Ok(()),
-            }
-        };
-        if env.omits(Omission::ClockBeforeEvent) {
-            publish.await?;
-            write_promoted(env, target, stamp, write.traits, durability).await?;
-            return stamp::look_again(env, target, stamp).await;
-        }
-        write_promoted(env, target, stamp, write.traits, durability).await?;
-        // Only now: the next request must learn of this stamp even while the event still waits in the log.
-        let (published, looked) =
-            futures_util::join!(publish, stamp::look_again(env, target, stamp));
-        published?;
-        looked
-    };
+    let stamp = stamp::stamp(env, resolved.seen)?;
     let chores = async {
         match chores {
             Some(chores) => chores.await,
             None => Ok(()),
         }
     };
-    futures_util::try_join!(traits, chores)?;
+    futures_util::try_join!(write_traits(env, resolved, write, stamp), chores)?;
     Ok(())
 }
 
-/// R3: the clock row and the promoted values, in one batch under the stamp.
-async fn write_promoted<E: Environment>(
+/// R3 to R5.
+async fn write_traits<E: Environment>(
     env: &E,
-    target: ProfileKey,
+    resolved: &Resolved,
+    write: Write<'_>,
     stamp: Micros,
-    traits: &[TraitWriteOf],
-    durability: Durability,
 ) -> Result<(), Trouble> {
-    let promoted = traits.iter().filter(|one| one.promoted);
-    let mut cells = vec![CellWrite::Clock];
-    cells.extend(promoted.map(|one| CellWrite::Trait(one.definition, CellBytes::from(&one.write))));
-    let batch = CellBatch {
-        at: target,
-        time: stamp,
-        writes: cells,
+    let at = |profile| ProfileKey {
+        store: write.store.id,
+        profile,
     };
-    Ok(env.database().write(&[batch], durability).await?)
+    let target = at(resolved.target);
+    let batch = |at, writes| CellBatch {
+        at,
+        time: stamp,
+        writes,
+    };
+    let event = (!write.traits.is_empty()).then(|| encode(&write, target, stamp));
+    let promoted = write.traits.iter().filter(|one| one.promoted);
+    let mut promoted: Vec<CellWrite> = promoted
+        .map(|one| CellWrite::Trait(one.definition, CellBytes::from(&one.write)))
+        .collect();
+
+    // R3. Clock row and promoted values are one batch of one partition. Where other partitions have to have the clock row too,
+    // the values wait for all of them: a failed attempt must not be read where its retry does not find its stamp.
+    let starts = if env.omits(Omission::ClocksOfStarts) {
+        &[]
+    } else {
+        resolved.starts.as_slice()
+    };
+    let mut cells = vec![CellWrite::Clock];
+    if starts.is_empty() || env.omits(Omission::ValuesAfterClocks) {
+        cells.append(&mut promoted);
+    }
+    let mut clocks = vec![batch(target, cells)];
+    let starts = starts.iter();
+    clocks.extend(starts.map(|start| batch(at(*start), vec![CellWrite::Clock])));
+    let values = (!promoted.is_empty()).then(|| batch(target, promoted));
+
+    // Without a publish after it, this is the write that waits for the disk.
+    let durability = match event {
+        Some(_) => Durability::Ordered,
+        None => Durability::Durable,
+    };
+    let publish = async {
+        match event {
+            Some(event) => env.log().publish(event).await,
+            None => Ok(()),
+        }
+    };
+    let values = async {
+        match values {
+            Some(values) => env.database().write(&[values], durability).await,
+            None => Ok(()),
+        }
+    };
+    if env.omits(Omission::ClockBeforeEvent) {
+        publish.await?;
+        env.database().write(&clocks, durability).await?;
+        values.await?;
+        return stamp::look_again(env, target, stamp).await;
+    }
+    env.database().write(&clocks, durability).await?;
+    // Only now: the next request must learn of this stamp even while the event still waits in the log.
+    let (published, written, looked) =
+        futures_util::join!(publish, values, stamp::look_again(env, target, stamp));
+    published?;
+    written?;
+    looked
 }
 
 /// R4: the event, with every trait of the request. Promoted values ride along under the same stamp: they change nothing,

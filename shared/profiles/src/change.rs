@@ -100,10 +100,6 @@ impl<E: Environment> Profiles<E> {
             Answered::AlreadyHere => return Ok(Located::Here(Changed::AlreadyHere)),
         };
         let (store, request) = (Arc::clone(&question.store), question.request);
-        let at = ProfileKey {
-            store: store.id,
-            profile: resolved.target,
-        };
         let chores = resolved
             .chores
             .take()
@@ -113,7 +109,7 @@ impl<E: Environment> Profiles<E> {
             request,
             traits,
         };
-        accept(&*self.env, at, resolved.seen, write, chores).await?;
+        accept(&*self.env, &resolved, write, chores).await?;
         Ok(Located::Here(Changed::Done))
     }
 

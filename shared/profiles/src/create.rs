@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kith_domain::body::WriteSet;
-use kith_domain::id::{ProfileId, ProfileKey, RequestId};
+use kith_domain::id::{ProfileId, RequestId};
 use kith_domain::store::StoreRecord;
 use tracing::Instrument;
 
@@ -53,23 +53,12 @@ impl<E: Environment> Profiles<E> {
     /// [`Trouble`]: the effect is unknown, nothing is undone, and sending the request again is safe.
     pub async fn create(&self, create: Create) -> Result<Accepted, Trouble> {
         let landed = self.resolve_together(&create).await?;
-        let target = ProfileKey {
-            store: create.store.id,
-            profile: landed.resolved.target,
-        };
         let write = Write {
             store: &create.store,
             request: create.request,
             traits: &create.writes.writes,
         };
-        accept(
-            &*self.env,
-            target,
-            landed.resolved.seen,
-            write,
-            landed.chores,
-        )
-        .await?;
+        accept(&*self.env, &landed.resolved, write, landed.chores).await?;
         let resolution = if landed.leader == create.request {
             landed.resolved.resolution
         } else {
@@ -78,7 +67,7 @@ impl<E: Environment> Profiles<E> {
         metrics::counter!("kith_resolve_total", "outcome" => resolution.as_str()).increment(1);
         tracing::Span::current().record("kith.resolve.outcome", resolution.as_str());
         Ok(Accepted {
-            profile: target.profile,
+            profile: landed.resolved.target,
             resolution,
         })
     }

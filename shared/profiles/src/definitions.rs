@@ -120,7 +120,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
     /// [`Trouble`].
     pub async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, Trouble> {
         let known = self.env.database().account(account).await?;
-        self.finish_overdue(account, &known).await?;
+        self.try_to_finish(account, &known).await;
         let named = known.stores.iter().filter(|row| row.display_name.is_some());
         Ok(named.map(|row| row.store).collect())
     }
@@ -143,7 +143,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
             return Ok(found);
         }
         let known = database.account(account).await?;
-        self.finish_overdue(account, &known).await?;
+        self.try_to_finish(account, &known).await;
         Ok(database.operation(account, operation).await?)
     }
 

@@ -54,6 +54,8 @@ pub enum Omission {
     FreshToken,
     /// Whatever is there counts as settled.
     Settled,
+    /// A profile that is named is not listed.
+    ListNamed,
     /// Limits are not looked at after a merge.
     EnforceAfterMerge,
     /// Limits count the rows of the root only.
@@ -70,6 +72,10 @@ pub enum Omission {
     LaterThanSeen,
     /// Only the clock row of the last profile that a find met counts.
     ClocksOfAllMet,
+    /// The profiles that a find began at get no clock row.
+    ClocksOfStarts,
+    /// Promoted values do not wait for the clock rows of other partitions.
+    ValuesAfterClocks,
     /// The event goes out before the clock row is acknowledged.
     ClockBeforeEvent,
     /// A link is marked as settled with the child alone, without the members below it.

@@ -292,8 +292,9 @@ impl History {
         })
     }
 
-    /// Notes an answer. What came before it must be on the same person still; and a release that overlapped may have taken an
-    /// identifier away, and then this is another person's first write, whoever that person is merged with since.
+    /// Notes an answer. What came before it must be on the same person still, who lives: of two dead sets nobody knows any more
+    /// whether they were one, and a purge may have taken the clock row before this write read it. And a release that overlapped
+    /// may have taken an identifier away, and then this is another person's first write, whoever that person is merged with since.
     pub fn answer(
         &mut self,
         world: &World,
@@ -313,15 +314,15 @@ impl History {
                 profile,
             })
         };
-        let root = root_of(profile);
+        let Some(root) = root_of(profile) else {
+            self.creates[create].after.clear();
+            return;
+        };
         let after: BTreeSet<usize> = self.creates[create]
             .after
             .iter()
             .copied()
-            .filter(|older| {
-                self.acknowledged(*older)
-                    .is_some_and(|older| root_of(older) == root)
-            })
+            .filter(|older| self.acknowledged(*older).and_then(root_of) == Some(root))
             .collect();
         self.creates[create].after = after;
     }

@@ -20,6 +20,7 @@ pub mod probe;
 pub mod quiet;
 pub mod replay;
 pub mod run;
+pub mod script;
 pub mod shrink;
 pub mod solo;
 pub mod states;

@@ -42,6 +42,9 @@ const fn cost(counts: [usize; 7]) -> Cost {
 
 /// R3: clock row and promoted values, acknowledged before anything is published. The W of the page.
 const STAMP: Cost = cost([1, 0, 0, 0, 0, 1, 0]);
+/// Where the profile was found from another one: that one's clock row beside STAMP, and the promoted values, which wait for both,
+/// beside PUBLISH (ADR 13). No rounds.
+const START: Cost = cost([0, 0, 0, 0, 0, 2, 0]);
 /// R4, and R5 beside it: the second look of `trait-order.md` 8.
 const PUBLISH: Cost = cost([1, 0, 1, 0, 0, 0, 1]);
 /// R5 alone, where there is nothing to publish.
@@ -55,6 +58,8 @@ const NEW_LIST: Cost = cost([0, 0, 1, 1, 0, 0, 0]);
 /// The look at the target after its claims (step 7) and the list for its limits are two reads, the second beside STAMP, whose
 /// round is the page's round for limits.
 const LIST: Cost = cost([0, 0, 1, 1, 0, 0, 0]);
+/// The row of the listing, of whoever a path names and nothing else would list: beside STAMP, no round.
+const NAMED: Cost = cost([0, 0, 0, 0, 0, 1, 0]);
 /// Removal of an identifier's row, after its claim was released.
 const FORGET: Cost = cost([1, 0, 0, 0, 0, 1, 0]);
 
@@ -106,7 +111,7 @@ const CREATES: &[Row] = &[
         request: &[B, N],
         limit: 100,
         page: [3, 1, 2, 2, 0],
-        more: &[STAMP, PUBLISH],
+        more: &[STAMP, START, PUBLISH],
     },
     Row {
         case: "known, two hops, and a hint is left",
@@ -114,7 +119,7 @@ const CREATES: &[Row] = &[
         request: &[C, N],
         limit: 100,
         page: [4, 1, 3, 3, 0],
-        more: &[STAMP, PUBLISH, cost([0, 0, 0, 0, 0, 1, 0])],
+        more: &[STAMP, START, PUBLISH, cost([0, 0, 0, 0, 0, 1, 0])],
     },
     Row {
         case: "known, two hops, with the hint",
@@ -122,7 +127,7 @@ const CREATES: &[Row] = &[
         request: &[C, N],
         limit: 100,
         page: [3, 1, 2, 2, 0],
-        more: &[STAMP, PUBLISH],
+        more: &[STAMP, START, PUBLISH],
     },
     Row {
         case: "new, one identifier",
@@ -171,7 +176,7 @@ const CREATES: &[Row] = &[
         request: &[A, B, N],
         limit: 100,
         page: [5, 2, 2, 2, 2],
-        more: &[carry(1), STAMP, PUBLISH, COPY, collect(1)],
+        more: &[carry(1), STAMP, START, PUBLISH, COPY, collect(1)],
     },
     Row {
         case: "merge of three",
@@ -179,7 +184,16 @@ const CREATES: &[Row] = &[
         request: &[A, B, C, N],
         limit: 100,
         page: [5, 3, 3, 3, 4],
-        more: &[carry(2), STAMP, PUBLISH, COPY, collect(2)],
+        // A start more.
+        more: &[
+            carry(2),
+            STAMP,
+            START,
+            cost([0, 0, 0, 0, 0, 1, 0]),
+            PUBLISH,
+            COPY,
+            collect(2),
+        ],
     },
     Row {
         case: "merge of two, and attach two",
@@ -190,6 +204,7 @@ const CREATES: &[Row] = &[
         more: &[
             carry(1),
             STAMP,
+            START,
             PUBLISH,
             COPY,
             collect(1),
@@ -242,13 +257,13 @@ fn a_patch_costs_what_the_tables_say() {
             "nothing promoted",
             &[N][..],
             [1, 0, 1, 1, 0],
-            &[STAMP, PUBLISH][..],
+            &[STAMP, PUBLISH, NAMED][..],
         ),
         (
             "a known identifier",
             &[A, N],
             [2, 1, 1, 1, 0],
-            &[STAMP, PUBLISH],
+            &[STAMP, PUBLISH, NAMED],
         ),
         (
             "a new identifier",
@@ -413,7 +428,10 @@ fn a_chain_of_a_thousand_merges_costs_one_hop_and_one_round_of_members() {
     assert_eq!(walked.rounds, 2 + (LENGTH - 1) + 2);
     let (root, hinted) = create(&mut s, &[("email", &last), N]);
     assert_eq!(root, profiles[0]);
-    assert_eq!(hinted, sum([2 + 1, 1, 1 + 1, 1 + 1, 0], &[STAMP, PUBLISH]));
+    assert_eq!(
+        hinted,
+        sum([2 + 1, 1, 1 + 1, 1 + 1, 0], &[STAMP, START, PUBLISH])
+    );
 
     // FIND, the root's node and cells, and all its members at once.
     let (process, store) = (s.process(), s.store.clone());

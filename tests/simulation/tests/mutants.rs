@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use cases::{
     a_merge_and_a_deletion, a_merge_and_the_deletion_of_the_older, a_release_and_newcomers,
     an_attach_and_two_deletions, chains, creators, crossing_merges, limits, lost_answers,
-    merges_and_deletions, merges_and_lists, order_over_merges, queued, removals, two_deletions,
+    merges_and_deletions, merges_and_lists, named_and_unlisted, order_over_merges, queued,
+    removals, two_deletions,
 };
 use kith_profiles::environment::Omission;
 use kith_simulation::run::{Case, run};
@@ -50,6 +51,7 @@ const OLDER: (&str, Make) = ("a merge and the older one's deletion", |_| {
     a_merge_and_the_deletion_of_the_older()
 });
 const TWICE: (&str, Make) = ("two deletions", |_| two_deletions());
+const NAMED: (&str, Make) = ("named and unlisted", |_| named_and_unlisted());
 const QUEUED: (&str, Make) = ("queued", |_| queued());
 
 const MUTANTS: &[(Left, (&str, Make))] = &[
@@ -63,6 +65,7 @@ const MUTANTS: &[(Left, (&str, Make))] = &[
     (Step(Omission::Settled), LIMITS),
     (Step(Omission::EnforceAfterMerge), LIMITS),
     (Step(Omission::CountMembers), LIMITS),
+    (Step(Omission::ListNamed), NAMED),
     (Step(Omission::StopAfterUnknown), RELEASE),
     (Step(Omission::HintAfterCopies), CHAINS),
     (Step(Omission::CopyMembers), MERGES),

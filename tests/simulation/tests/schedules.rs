@@ -1,6 +1,7 @@
 //! Seeded schedules over the shipped use cases and the shipped worker: every invariant, in every one of them.
 //!
 //! One schedule alone: `KITH_SIMULATE_CASE=<name> KITH_SIMULATE_SEED=<number>`; it prints what happened.
+//! Seeds from another one on: `KITH_SIMULATE_FROM=<number>`.
 
 mod cases;
 
@@ -9,8 +10,8 @@ use std::collections::BTreeSet;
 use cases::{
     a_merge_and_a_change, a_merge_and_the_deletion_of_the_older, a_release_and_newcomers,
     an_attach_and_two_deletions, chains, creators, crossing_merges, crowd, everything, flights,
-    limits, lost_answers, merges_and_deletions, merges_and_lists, order_over_merges, queued,
-    removals, two_deletions, workers,
+    limits, lost_answers, merges_and_deletions, merges_and_lists, named_and_unlisted,
+    order_over_merges, queued, removals, two_deletions, workers,
 };
 use kith_simulation::choices::Choices;
 use kith_simulation::run::{Case, run, run_with};
@@ -35,7 +36,8 @@ fn explore(name: &str, seeds: u64, make: impl Fn(u64) -> Case) {
     let seeds = seeds * number("KITH_SIMULATE_FACTOR").unwrap_or(1);
     let mut distinct = BTreeSet::new();
     let (mut judged, mut given_up) = (0, 0);
-    for seed in 0..seeds {
+    let from = number("KITH_SIMULATE_FROM").unwrap_or(0);
+    for seed in from..from + seeds {
         let case = make(seed);
         let verdict = run(&case, seed);
         if !verdict.findings.is_empty() {
@@ -110,6 +112,11 @@ fn an_attach_meets_deletions() {
     explore("attach", 700, |_| an_attach_and_two_deletions());
     explore("older", 500, |_| a_merge_and_the_deletion_of_the_older());
     explore("twice", 500, |_| two_deletions());
+}
+
+#[test]
+fn whoever_is_written_to_is_listed() {
+    explore("named", 1_000, |_| named_and_unlisted());
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use actix_web::http::header::ETAG;
 use actix_web::web::Payload;
-use kith_domain::settings::IdentitySettings;
+use kith_domain::identifier::IdType;
+use kith_domain::settings::{IdentifierConfig, IdentitySettings};
 use kith_profiles::environment::Environment;
 use kith_profiles::ports::Definitions;
 use serde::Serialize;
@@ -15,9 +16,10 @@ use crate::call::{Answer, Call};
 use crate::etag::etag;
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Settings<'a> {
-    #[serde(flatten)]
-    settings: &'a IdentitySettings,
+    identifier_configs: &'a [IdentifierConfig],
+    matching_rules: &'a [IdType],
     version: u32,
 }
 
@@ -31,7 +33,8 @@ pub(crate) async fn fetch_settings<E: Environment<Database: Definitions>>(call: 
         Ok(HttpResponse::Ok()
             .insert_header((ETAG, etag(&store.id.to_string(), store.settings_version)))
             .json(Settings {
-                settings: &store.settings,
+                identifier_configs: &store.settings.identifier_configs,
+                matching_rules: &store.settings.matching_rules,
                 version: store.settings_version,
             }))
     })

@@ -20,6 +20,7 @@ fn settings(types: &[(&str, bool)]) -> IdentitySettings {
     IdentitySettings {
         identifier_configs: types.iter().map(config).collect(),
         matching_rules: rules.map(|(name, _)| IdType::new(name)).collect(),
+        ..IdentitySettings::default()
     }
 }
 

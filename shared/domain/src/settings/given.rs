@@ -1,5 +1,7 @@
 //! Settings as a PUT gives them (`memory-api.md` 5.3): every member checked by name, defaults filled in.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{
@@ -39,6 +41,7 @@ impl IdentitySettings {
         let given = Self {
             identifier_configs,
             matching_rules,
+            shared_since: BTreeMap::new(),
         };
         given.validate().map_err(BodyError::Invalid)
     }
@@ -120,6 +123,8 @@ mod tests {
         let settings = IdentitySettings::default();
         let mut body = serde_json::to_value(&settings).unwrap();
         body["version"] = 7.into();
+        // What is remembered of a store is nobody's to say.
+        body["sharedSince"] = serde_json::json!({"email": 1});
         let read = IdentitySettings::parse(body.to_string().as_bytes());
         assert_eq!(read.unwrap(), settings);
     }

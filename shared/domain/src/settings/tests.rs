@@ -244,3 +244,38 @@ fn a_type_matches_if_it_stands_in_the_rules() {
     assert!(!settings.has_unique_in_rules(&[of("type1"), of("type2")]));
     assert!(!settings.has_unique_in_rules(&[]));
 }
+
+#[test]
+fn values_match_from_when_their_type_began_to_without_being_unique() {
+    let at = Micros::from_micros;
+    let home = IdType::new("home");
+    let with = |in_rules: bool, unique: bool| {
+        let mut settings = IdentitySettings::default();
+        let mut config = IdentifierConfig::new(home.clone());
+        config.enforce_unique = unique;
+        settings.identifier_configs.push(config);
+        if in_rules {
+            settings.matching_rules.push(home.clone());
+        }
+        settings
+    };
+    let outside = with(false, false).replacing(&IdentitySettings::default(), at(1));
+    assert_eq!(outside, with(false, false));
+    let shared = with(true, false).replacing(&outside, at(10));
+    assert!(!shared.matched_since(&home, at(9)));
+    assert!(shared.matched_since(&home, at(10)));
+    assert!(shared.matched_since(&IdType::new("email"), at(0)));
+    // Another change leaves it; one that ends it makes it begin anew.
+    let still = with(true, false).replacing(&shared, at(20));
+    assert_eq!(still.shared_since, shared.shared_since);
+    let unique = with(true, true).replacing(&still, at(30));
+    assert!(unique.shared_since.is_empty());
+    let again = with(true, false).replacing(&unique, at(40));
+    assert!(!again.matched_since(&home, at(39)));
+    // A store that was made with it has always had it.
+    let always = with(true, false).replacing(&with(true, false), at(50));
+    assert!(always.matched_since(&home, at(0)));
+    let kept: IdentitySettings =
+        serde_json::from_value(serde_json::to_value(&again).unwrap()).unwrap();
+    assert_eq!(kept, again);
+}

@@ -7,6 +7,8 @@ mod cells;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod definitions;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod harness;

@@ -52,7 +52,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
         // The debt first: what is deleted is owed a purge, whatever happens.
         loop {
             let known = database.account(account).await?;
-            self.finish_overdue(account, &known).await?;
+            self.try_to_finish(account, &known).await;
             let Some(row) = row_of(&known, store).filter(|row| row.display_name.is_some()) else {
                 return Ok(Err(Refusal::NoStore));
             };
@@ -94,26 +94,37 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
         self.finish(ending).await
     }
 
-    /// Pays the old debts of an account: of deletions whose process died.
+    /// Pays the old debts of an account: of deletions whose process died. When to come again, if there are younger ones.
     ///
     /// # Errors
     /// [`Trouble`]: some are still owed.
-    pub async fn finish_deletions(&self, account: &AccountSid) -> Result<(), Trouble> {
+    pub async fn finish_deletions(
+        &self,
+        account: &AccountSid,
+    ) -> Result<Option<Duration>, Trouble> {
         let known = self.env.database().account(account).await?;
         self.finish_overdue(account, &known).await
     }
 
-    pub(super) async fn finish_overdue(
+    /// The same for a request that met them on its way, and is about something else: what cannot be paid now stays.
+    pub(super) async fn try_to_finish(&self, account: &AccountSid, known: &Account) {
+        drop(self.finish_overdue(account, known).await);
+    }
+
+    async fn finish_overdue(
         &self,
         account: &AccountSid,
         known: &Account,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Option<Duration>, Trouble> {
+        let mut next: Option<Duration> = None;
         for row in &known.stores {
             let Some(operation) = row.ending else {
                 continue;
             };
-            let now = self.env.clock().now()?;
-            if now.since(operation.created_at()) < OVERDUE {
+            let age = self.env.clock().now()?.since(operation.created_at());
+            if age < OVERDUE {
+                let left = OVERDUE - age;
+                next = Some(next.map_or(left, |next| next.max(left)));
                 continue;
             }
             let ending = Ending {
@@ -129,7 +140,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
                 self.forgive(&ending, deadline).await?;
             }
         }
-        Ok(())
+        Ok(next)
     }
 
     async fn finish(&self, ending: &Ending) -> Result<(), Trouble> {

@@ -6,7 +6,7 @@ use kith_domain::settings::IdentitySettings;
 use super::{Refusable, Refusal, Subject};
 use crate::Profiles;
 use crate::environment::Environment;
-use crate::ports::{Definitions, StorePart, StoreWrite};
+use crate::ports::{Clock, Definitions, StorePart, StoreWrite};
 
 impl<E: Environment<Database: Definitions>> Profiles<E> {
     /// Replaces the settings of a store.
@@ -19,6 +19,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
         settings: &IdentitySettings,
     ) -> Refusable<Operation> {
         let (account, store) = (&subject.account, subject.store);
+        let now = self.env.clock().now()?;
         loop {
             let Some(record) = self.record(account, store).await? else {
                 return Ok(Err(Refusal::NoStore));
@@ -29,7 +30,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
             let write = StoreWrite {
                 store,
                 expected: record.settings_version,
-                part: StorePart::Settings(settings.clone()),
+                part: StorePart::Settings(settings.clone().replacing(&record.settings, now)),
             };
             if self.write(subject, &write).await? {
                 break;

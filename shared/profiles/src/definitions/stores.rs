@@ -75,7 +75,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
         let mut is_made = false;
         loop {
             let known = database.account(account).await?;
-            self.finish_overdue(account, &known).await?;
+            self.try_to_finish(account, &known).await;
             if row_of(&known, id).is_some() {
                 break;
             }

@@ -41,8 +41,11 @@ impl Chores {
     }
 
     /// Whether nothing is owed.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.idents.is_empty() && self.links.is_empty() && self.hints.is_empty()
+    pub(super) fn is_empty(&self) -> bool {
+        self.idents.is_empty()
+            && self.links.is_empty()
+            && self.listing.is_empty()
+            && self.hints.is_empty()
     }
 
     /// Takes over what a find has passed that is not settled.
@@ -83,18 +86,20 @@ pub(crate) async fn do_chores<E: Environment>(
         write(env, store.id, time, hints.clone()).await?;
     }
     let mut batches: BTreeMap<ProfileId, Vec<CellWrite>> = BTreeMap::new();
-    if !chores.idents.is_empty() || !chores.links.is_empty() {
+    let list = async {
+        for profile in &chores.listing {
+            let key = ProfileKey {
+                store: store.id,
+                profile: *profile,
+            };
+            database.add(key, Durability::Ordered).await?;
+        }
+        Ok(())
+    };
+    if chores.idents.is_empty() && chores.links.is_empty() {
+        list.await?;
+    } else {
         let children: Vec<ProfileId> = chores.links.iter().map(|link| link.child).collect();
-        let list = async {
-            for profile in &chores.listing {
-                let key = ProfileKey {
-                    store: store.id,
-                    profile: *profile,
-                };
-                database.add(key, Durability::Ordered).await?;
-            }
-            Ok(())
-        };
         let (set, below, ()) = futures_util::try_join!(
             whole_set(database, store.id, chores.root),
             collect_all(database, store.id, &children, &[]),

@@ -4,7 +4,7 @@
 //! (step 7), and [`Chores`] are what the request still owes before it answers (step 8): limits, marks and copies. They are
 //! apart so that the caller can do its own writes beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use kith_domain::time::Micros;
 use super::attempt::{self, Answer};
 use super::chores::{Chores, write};
 use super::find::{End, Found, Passed, Root, exists, find_all};
-use super::share::{self, Shared};
+use super::share::{self, Collected, Shared};
 use super::survey::{self, Survey, Wanted, is_taken, read_claims};
 use super::{settle, stamp};
 use crate::environment::{Deadline, Environment, Omission};
@@ -72,6 +72,9 @@ pub(crate) struct Resolved {
     pub(crate) resolution: Resolution,
     /// The newest clock row of every profile met: a stamp must be newer (`trait-order.md` R1).
     pub(crate) seen: Micros,
+    /// The other profiles from which this one was found. They get the clock row too, before anything else is written: a retry
+    /// starts from them, and a hint may lead it past the profile, and its clock, by then.
+    pub(crate) starts: Vec<ProfileId>,
     /// What must be done before the answer; `None` on the known path.
     pub(crate) chores: Option<Chores>,
 }
@@ -119,6 +122,7 @@ pub(crate) async fn resolve_at<E: Environment>(
     let mut state = State {
         own: env.ids().profile(),
         seen: Micros::EPOCH,
+        starts: BTreeSet::new(),
         located: false,
         merged: false,
         created: false,
@@ -146,6 +150,8 @@ pub(super) struct State {
     /// The id of the profile this request makes, if it makes one.
     pub(super) own: ProfileId,
     pub(super) seen: Micros,
+    /// The live profiles from which this try's finds began.
+    starts: BTreeSet<ProfileId>,
     /// Whether the profile that was named was found canonical. From then on this request may merge it away itself.
     located: bool,
     merged: bool,
@@ -169,6 +175,7 @@ impl State {
         env: &E,
         question: &Question,
     ) -> Result<Option<Answered>, Trouble> {
+        self.starts.clear();
         // 11. Without a unique value the shared ones decide, and are collected first.
         let mut wanted = survey::wanted(question);
         let is_shared = question.at.is_none() && wanted.iter().all(|one| !one.unique);
@@ -188,6 +195,7 @@ impl State {
                 // What this request has made is its own, and nobody else knows of it yet.
                 named.insert(self.own);
             }
+            self.meet_owners(env, first, &named);
             let starts = named.iter().map(|profile| (*profile, Vec::new())).collect();
             let named = self.find(env, question, starts).await?;
             let is_gone = |found: &Found| found.start != self.own && found.end == End::Dead;
@@ -291,6 +299,11 @@ impl State {
         };
         // 4. Known: nothing to claim, nothing to merge, nothing left unsettled.
         let is_known = survey.roots.len() == 1 && survey.free().next().is_none();
+        // Whoever made a profile that is named here may have died before it was listed, and this request be the first that
+        // is answered about it.
+        if !env.omits(Omission::ListNamed) {
+            chores.listing.extend(question.at.map(|_| target.id));
+        }
         if is_known && chores.idents.is_empty() && chores.links.is_empty() {
             return Ok(Some(Joined {
                 target: target.id,
@@ -444,6 +457,12 @@ impl State {
             target,
             resolution,
             seen: self.seen,
+            starts: self
+                .starts
+                .iter()
+                .copied()
+                .filter(|start| *start != target)
+                .collect(),
             chores: (!chores.is_empty()).then_some(chores),
         })
     }
@@ -457,9 +476,29 @@ impl State {
     ) -> Result<Vec<Found>, Trouble> {
         let found = find_all(env.database(), question.store.id, starts).await?;
         for one in &found {
-            self.seen = self.seen.max(one.seen(env));
+            self.meet(env, one);
         }
         Ok(found)
+    }
+
+    /// R1: the clocks of a find count, and its start is where a retry will begin.
+    pub(super) fn meet<E: Environment>(&mut self, env: &E, found: &Found) {
+        self.seen = self.seen.max(found.seen(env));
+        if found.end != End::Dead {
+            self.starts.insert(found.start);
+        }
+    }
+
+    /// The same for the owners of shared values that lead to one of these roots.
+    pub(super) fn meet_owners<E: Environment>(
+        &mut self,
+        env: &E,
+        collected: &Collected,
+        roots: &BTreeSet<ProfileId>,
+    ) {
+        for found in collected.leading_to(roots) {
+            self.meet(env, found);
+        }
     }
 
     async fn find_owners<E: Environment>(

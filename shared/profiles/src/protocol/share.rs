@@ -24,6 +24,7 @@ use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{
     CellWrite, Conditional, Durability, Identity, Ids, OwnerRows, Owners, OwnersRead, Select,
+    SharedClaim,
 };
 
 /// What became of the shared values of a request.
@@ -78,6 +79,12 @@ impl Collected {
     fn stamp_of(&self, key: &ClaimKey) -> Option<Option<OwnersStamp>> {
         let value = self.values.iter().find(|value| value.key == *key)?;
         Some(value.stamp)
+    }
+
+    /// The finds that ended at one of these roots.
+    pub(super) fn leading_to(&self, roots: &BTreeSet<ProfileId>) -> impl Iterator<Item = &Found> {
+        let is_led = |found: &&Found| found.root().is_some_and(|root| roots.contains(&root.id));
+        self.found.values().filter(is_led)
     }
 
     fn roots(&self) -> BTreeSet<ProfileId> {
@@ -155,7 +162,10 @@ async fn look<E: Environment>(
         env.database().owners(&reads).await?
     };
     let value = |(one, owners): (&&Wanted<'_>, Owners)| {
-        let rows = owners.rows.into_iter().filter(|row| !row.released);
+        let (id_type, settings) = (&one.identifier.id_type, &question.store.settings);
+        let matches =
+            |row: &SharedClaim| !row.released && settings.matched_since(id_type, row.added_at);
+        let rows = owners.rows.into_iter().filter(matches);
         Value {
             key: one.key,
             id_type: one.identifier.id_type.clone(),
@@ -370,12 +380,13 @@ async fn agree<E: Environment>(
         let Some(root) = target.root() else {
             return Ok(Shared::Moved);
         };
-        state.seen = state.seen.max(target.seen(env));
+        state.meet(env, target);
         joined.chores.meet(target);
         joined.target = root.id;
         joined.chores.root = root.id;
         let mut candidates = met.candidates(&store.settings, true);
         candidates.insert(root.id);
+        state.meet_owners(env, &met, &candidates);
         if candidates.len() == 1 {
             break;
         }

@@ -1,16 +1,17 @@
 //! Stores: made once, whoever repeats it.
 
-use kith_domain::id::{AccountSid, DefinitionId};
+use kith_domain::id::{AccountSid, DefinitionId, OperationId};
 use kith_domain::identifier::ClaimSecret;
+use kith_domain::operation::{KEPT_FOR, Operation};
 use kith_domain::schema::TraitGroup;
 use kith_domain::settings::IdentitySettings;
 use kith_domain::store::{StoreRecord, StoreStatus};
-use kith_profiles::ports::{Control, Created};
+use kith_profiles::ports::{Control, Created, Definitions};
 use uuid::Uuid;
 
 use crate::harness::{at, raw, store, with_cql};
 
-fn account(n: u8) -> AccountSid {
+pub(crate) fn account(n: u8) -> AccountSid {
     format!("AC{n:032x}").parse().unwrap()
 }
 
@@ -34,7 +35,7 @@ fn definition(data_type: &str) -> kith_domain::schema::TraitDefinition {
     serde_json::from_value(serde_json::json!({ "id": id, "dataType": data_type })).unwrap()
 }
 
-fn record(account: AccountSid) -> StoreRecord {
+pub(crate) fn record(account: AccountSid) -> StoreRecord {
     StoreRecord {
         id: store(),
         account,
@@ -142,6 +143,26 @@ async fn nobody_lists_a_store_of_somebody_else() {
         assert_eq!(cql.create_store(&thief).await.unwrap(), Created::Already);
         assert_eq!(cql.stores_of(&account(2)).await.unwrap(), []);
         assert_eq!(cql.store(record.id).await.unwrap(), Some(record));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operation_goes_by_itself_after_a_week() {
+    with_cql(async |cql, config| {
+        let id = OperationId::from_uuid(Uuid::now_v7());
+        // Long done by the clock of whoever did it: what counts is when it was kept.
+        let operation = Operation::deletion(id, at(1), store());
+        cql.put_operation(&account(1), &operation).await.unwrap();
+        let text = format!("SELECT TTL(body) FROM {}.operation", config.keyspace);
+        let rows = raw(&config).await.query_unpaged(text, ()).await.unwrap();
+        let rows = rows.into_rows_result().unwrap();
+        let (left,) = rows.first_row::<(i32,)>().unwrap();
+        let week = i32::try_from(KEPT_FOR.as_secs()).unwrap();
+        assert!((week - 60..=week).contains(&left), "{left}");
+        let done = operation.done(at(2));
+        cql.put_operation(&account(1), &done).await.unwrap();
+        assert_eq!(cql.operation(&account(1), id).await.unwrap(), Some(done));
     })
     .await;
 }

@@ -1,6 +1,11 @@
 //! Migration, and what is found when the tables do not fit.
 
-use kith_scylla::{ConnectError, Cql, Dialect, Drift, MigrateError, SCHEMA_VERSION, migrate};
+use kith_profiles::ports::{AccountStore, AccountWrite, Control, Definitions, Written};
+use kith_scylla::{
+    ConnectError, Cql, CqlConfig, Dialect, Drift, MigrateError, SCHEMA_VERSION, migrate,
+};
+
+use uuid::Uuid;
 
 use crate::harness::{raw, with_config, with_cql};
 
@@ -76,6 +81,73 @@ async fn a_migration_goes_on_where_another_stopped() {
         assert_eq!(report.statements.len(), 3);
         assert_eq!(cql.check().await.unwrap(), []);
         Cql::connect(&config).await.unwrap();
+    })
+    .await;
+}
+
+/// The tables of the first version: without what came for the control plane.
+async fn back_to_the_first_version(config: &CqlConfig) {
+    let (raw, keyspace) = (raw(config).await, &config.keyspace);
+    for statement in [
+        format!("DROP TABLE {keyspace}.operation"),
+        format!("DROP TABLE {keyspace}.secret"),
+        format!(
+            "ALTER TABLE {keyspace}.account_store DROP (revision, description, version, ending)"
+        ),
+        format!(
+            "UPDATE {keyspace}.schema_version SET version = 1 WHERE component = 'kith' IF version = 2"
+        ),
+    ] {
+        raw.query_unpaged(statement, ()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_keyspace_of_the_first_version_is_brought_up_and_keeps_its_stores() {
+    with_cql(async |cql, config| {
+        let record = crate::control::record(crate::control::account(1));
+        cql.create_store(&record).await.unwrap();
+        back_to_the_first_version(&config).await;
+        assert!(matches!(
+            Cql::connect(&config).await,
+            Err(ConnectError::Schema { .. })
+        ));
+
+        let report = migrate(&config).await.unwrap();
+        assert_eq!((report.from, report.to), (Some(1), SCHEMA_VERSION));
+        let cql = Cql::connect(&config).await.unwrap();
+        assert_eq!(cql.store(record.id).await.unwrap(), Some(record.clone()));
+        let known = cql.account(&record.account).await.unwrap();
+        let expected = AccountStore {
+            store: record.id,
+            display_name: Some(record.display_name),
+            description: None,
+            version: 1,
+            ending: None,
+        };
+        assert_eq!(
+            (known.revision, known.stores),
+            (None, vec![expected.clone()])
+        );
+        // It can be changed like any other.
+        let write = AccountWrite {
+            account: record.account.clone(),
+            expected: None,
+            revision: Uuid::new_v4(),
+            row: AccountStore {
+                version: 2,
+                ..expected
+            },
+        };
+        assert_eq!(cql.write_account(&write).await.unwrap(), Written::Applied);
+
+        // The key of page tokens is made once.
+        let key = cql.token_key().await.unwrap();
+        assert_eq!(
+            migrate(&config).await.unwrap().statements,
+            Vec::<String>::new()
+        );
+        assert_eq!(cql.token_key().await.unwrap(), key);
     })
     .await;
 }

@@ -7,15 +7,17 @@ use std::time::Duration;
 use clap::Command;
 use ingest_api::servers::serve::{self, Engines, Parts};
 use ingest_api::servers::{configure, taken};
-use kith_domain::id::{AccountSid, ProfileId, ProfileKey, StoreId};
+use kith_domain::id::{AccountSid, OperationId, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::ClaimKey;
+use kith_domain::operation::Operation;
 use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_profiles::environment::{self, Environment, Omission};
 use kith_profiles::error::{ClockUnsound, PortError};
 use kith_profiles::ports::{
-    CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional, Control, Created, Durability,
-    Identity, Listing, Node, NodeRead, Order, Outcome, Owners, OwnersRead,
+    Account, AccountWrite, CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional,
+    Control, Created, Definitions, Durability, Identity, Listing, Node, NodeRead, Order, Outcome,
+    Owners, OwnersRead, StoreWrite, TokenKey, Written,
 };
 use kith_runtime::clock::SystemClock;
 use kith_runtime::lifecycle::{Exit, run_process};
@@ -269,5 +271,43 @@ impl Control for Forcing {
 
     async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
         self.inner.stores_of(account).await
+    }
+}
+
+impl Definitions for Forcing {
+    async fn token_key(&self) -> Result<TokenKey, PortError> {
+        self.inner.token_key().await
+    }
+
+    async fn account(&self, account: &AccountSid) -> Result<Account, PortError> {
+        self.inner.account(account).await
+    }
+
+    async fn write_account(&self, write: &AccountWrite) -> Result<Written, PortError> {
+        self.inner.write_account(write).await
+    }
+
+    async fn make_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
+        self.inner.make_store(record).await
+    }
+
+    async fn write_store(&self, write: &StoreWrite) -> Result<Written, PortError> {
+        self.inner.write_store(write).await
+    }
+
+    async fn operation(
+        &self,
+        account: &AccountSid,
+        operation: OperationId,
+    ) -> Result<Option<Operation>, PortError> {
+        self.inner.operation(account, operation).await
+    }
+
+    async fn put_operation(
+        &self,
+        account: &AccountSid,
+        operation: &Operation,
+    ) -> Result<(), PortError> {
+        self.inner.put_operation(account, operation).await
     }
 }

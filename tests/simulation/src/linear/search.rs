@@ -145,9 +145,9 @@ impl Search<'_> {
             (
                 Asked::Fetch(at) | Asked::List(at) | Asked::Delete(at) | Asked::Remove { at, .. },
                 told,
-            ) => is_elsewhere(&state.facts, at, told),
+            ) => self.is_elsewhere(state, at, told),
             (Asked::Resolve { at: Some(at), .. }, Told::Moved(_)) => {
-                is_elsewhere(&state.facts, at, told)
+                self.is_elsewhere(state, at, told)
             }
             _ => false,
         };
@@ -208,6 +208,38 @@ impl Search<'_> {
         let open = self.problem.calls.iter().zip(progress);
         open.into_iter()
             .any(|(call, progress)| *progress != OVER && call.sent < answered)
+    }
+
+    /// Whether a profile is where an answer says that it is not.
+    fn is_elsewhere(&self, state: &State, at: Profile, told: Told<Profile>) -> bool {
+        match (state.facts.places[usize::from(at)], told) {
+            (Place::Under(root), Told::Moved(to)) => root == to && root != at,
+            (Place::Dead | Place::Unborn, Told::Gone) => true,
+            (Place::Under(root), Told::Gone) => root == at && self.is_bare(state, at),
+            _ => false,
+        }
+    }
+
+    /// Whether a profile may have no row at all: it is alone, nothing leads to it, and nobody who wrote to it was answered. Its
+    /// identifiers were claimed by somebody who came no further, and taken away since.
+    fn is_bare(&self, state: &State, at: Profile) -> bool {
+        let under = state.facts.places.iter();
+        let is_alone = under.filter(|place| **place == Place::Under(at)).count() == 1;
+        let is_named = state.facts.owners.contains(&Some(at));
+        let mut calls = self.problem.calls.iter().zip(&state.progress);
+        let is_written = calls.any(|(call, progress)| {
+            *progress == OVER
+                && match (call.asked, call.answered) {
+                    (Asked::Resolve { .. }, Some((_, Told::At(profile))))
+                    | (Asked::Change { at: profile, .. }, Some((_, Told::Done))) => profile == at,
+                    // An item of a batch is not told whom it means.
+                    (Asked::Resolve { at: named, .. }, Some((_, Told::Done))) => {
+                        named.is_none_or(|named| named == at)
+                    }
+                    _ => false,
+                }
+        });
+        is_alone && !is_named && !is_written
     }
 
     /// The live roots that a call may take for the owner of an identifier: the owner, and those before a release that it
@@ -301,7 +333,7 @@ impl Search<'_> {
         }
         let is_limited = !self.problem.limits.is_empty();
         if told == Some(Told::Gone) {
-            if at.is_some_and(|at| is_elsewhere(&state.facts, at, Told::Gone)) {
+            if at.is_some_and(|at| self.is_elsewhere(state, at, Told::Gone)) {
                 last.push(over(state, number));
             }
         } else if told.is_some() || is_limited {
@@ -361,7 +393,7 @@ impl Search<'_> {
             {
                 last.push(over(state, number));
             }
-            Some(told @ (Told::Moved(_) | Told::Gone)) if is_elsewhere(&state.facts, at, told) => {
+            Some(told @ (Told::Moved(_) | Told::Gone)) if self.is_elsewhere(state, at, told) => {
                 last.push(over(state, number));
             }
             _ => {}
@@ -502,15 +534,6 @@ fn over(state: &State, number: usize) -> State {
     let mut next = state.clone();
     next.progress[number] = OVER;
     next
-}
-
-/// Whether a profile is where an answer says that it is not.
-fn is_elsewhere(facts: &Facts, at: Profile, told: Told<Profile>) -> bool {
-    match (facts.places[usize::from(at)], told) {
-        (Place::Under(root), Told::Moved(to)) => root == to && root != at,
-        (Place::Dead | Place::Unborn, Told::Gone) => true,
-        _ => false,
-    }
 }
 
 fn kill(state: &mut State, root: Profile) {

@@ -203,3 +203,21 @@ fn a_create_keeps_the_id_that_it_made_and_nobody_else_does() {
     assert_eq!(again(&[0]), Explained::Yes);
     assert_eq!(again(&[]), Explained::No);
 }
+
+#[test]
+fn a_profile_that_nobody_was_answered_about_may_be_gone_once_nothing_leads_to_it() {
+    let gone = |maker, released| {
+        let mut calls = vec![create(1, 1 << A, &[0], maker)];
+        calls.push(call(3, Asked::Lookup(A), Some((4, Told::Owner(Some(0))))));
+        if released {
+            let remove = Asked::Remove { at: 0, ids: 1 << A };
+            calls.push(call(5, remove, Some((6, Told::Done))));
+        }
+        calls.push(call(7, Asked::Fetch(0), Some((8, Told::Gone))));
+        let owner = (!released).then_some(0);
+        explained(calls, &[Place::Under(0)], [owner, None])
+    };
+    assert_eq!(gone(None, true), Explained::Yes);
+    assert_eq!(gone(None, false), Explained::No);
+    assert_eq!(gone(Some((2, 0)), true), Explained::No);
+}

@@ -238,6 +238,14 @@ pub(crate) fn workers(seed: u64) -> Case {
     }
 }
 
+/// A deletion that workers purge, and a write to that person from another host, whose clock may be behind.
+pub(crate) fn a_write_and_a_purge() -> Case {
+    Case {
+        workers: true,
+        ..case(&[&[0]], vec![vec![Op::Delete(0)], creates(&[&[0]])])
+    }
+}
+
 /// Writers of one person, whom two merges move meanwhile, on hosts whose clocks are minutes apart.
 pub(crate) fn order_over_merges(_: u64) -> Case {
     let clients = vec![
@@ -300,6 +308,21 @@ pub(crate) fn merges_and_lists() -> Case {
         vec![Op::List(1), Op::List(2), Op::Lookup(2)],
     ];
     case(&[&[0], &[1], &[2]], clients)
+}
+
+/// Somebody makes a profile and may die; others write to it by its id, and take its identifier away.
+pub(crate) fn named_and_unlisted() -> Case {
+    let clients = vec![
+        creates(&[&[2]]),
+        vec![Op::Clear(2), Op::Remove(2)],
+        vec![Op::Patch(2, vec![])],
+    ];
+    Case {
+        crash_permille: 40,
+        // A probe would find everybody and list them.
+        probes: false,
+        ..case(&[], clients)
+    }
 }
 
 /// Values that are removed while others are written.
