@@ -2,16 +2,19 @@
 //! [`server`](crate::server).
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use governor::Quota;
 use kith_domain::id::AccountSid;
 use kith_profiles::Profiles;
 use kith_profiles::environment::Environment;
 use kith_profiles::ports::{Definitions, TokenKey};
 use kith_runtime::config::table::{
-    BODY_BYTES_MAX, BULK_BYTES_MAX, PUBLIC_URL, REQUEST_DEADLINE, REQUESTS_IN_FLIGHT_MAX,
+    BODY_BYTES_MAX, BULK_BYTES_MAX, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_BURST, REQUEST_DEADLINE,
+    REQUESTS_IN_FLIGHT_MAX,
 };
 use kith_runtime::config::{ByteSize, ConfigError, Settings};
 use kith_runtime::credentials::Credentials;
@@ -21,6 +24,7 @@ use kith_runtime::lifecycle::Stage;
 use tracing::warn;
 
 use crate::admission::{Admission, Bounds};
+use crate::rate::RateLimit;
 
 /// Bytes of bodies in memory at once, unless one body may be larger.
 const BODIES_BYTES_MAX: usize = 64 << 20;
@@ -39,6 +43,8 @@ pub struct Limits {
     pub bulk_bytes_max: usize,
     /// Requests worked on at once.
     pub requests_in_flight_max: usize,
+    /// What one account may send to one store; `None`: anything.
+    pub rate: Option<Quota>,
 }
 
 impl Limits {
@@ -47,11 +53,14 @@ impl Limits {
     /// # Errors
     /// Names the setting that is none.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
+        let rate: Option<NonZeroU32> = settings.get_opt(&RATE_LIMIT)?;
+        let burst: Option<NonZeroU32> = settings.get_opt(&RATE_LIMIT_BURST)?;
         Ok(Self {
             request_deadline: settings.get(&REQUEST_DEADLINE)?,
             body_bytes_max: settings.get::<ByteSize>(&BODY_BYTES_MAX)?.as_usize(),
             bulk_bytes_max: settings.get::<ByteSize>(&BULK_BYTES_MAX)?.as_usize(),
             requests_in_flight_max: settings.get(&REQUESTS_IN_FLIGHT_MAX)?,
+            rate: rate.map(|rate| Quota::per_second(rate).allow_burst(burst.unwrap_or(rate))),
         })
     }
 
@@ -137,4 +146,5 @@ pub fn public_url(settings: &Settings) -> Result<Option<String>, ConfigError> {
 pub(crate) struct App<E: Environment> {
     pub(crate) service: Service<E>,
     pub(crate) local: SocketAddr,
+    pub(crate) rate: Option<RateLimit>,
 }

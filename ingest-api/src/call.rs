@@ -38,7 +38,7 @@ pub(crate) const WRITES_FOR: u32 = 2;
 /// The answer of a handler.
 pub(crate) type Answer = Result<HttpResponse, ApiError>;
 
-/// One request, past authentication.
+/// One request, past authentication and the rate limit.
 pub(crate) struct Call<E: Environment> {
     app: Data<App<E>>,
     http: HttpRequest,
@@ -67,6 +67,13 @@ impl<E: Environment> FromRequest for Call<E> {
         let (Some(app), Some(principal), Some(id)) = (app, principal, id) else {
             return ready(Err(ApiError::Internal));
         };
+        if let Some(rate) = &app.rate {
+            let store = http.match_info().get("storeId");
+            let store = store.and_then(|text| text.parse().ok());
+            if let Err(error) = rate.check(&principal.account, store) {
+                return ready(Err(error));
+            }
+        }
         let within = app.service.limits.request_deadline;
         ready(Ok(Self {
             app: app.clone(),

@@ -102,6 +102,12 @@ pub(crate) enum ApiError {
     /// The body broke off, or its framing is wrong.
     #[error("incomplete body")]
     BodyBroken,
+    /// One request too many of this account to this store.
+    #[error("rate limited")]
+    RateLimited {
+        /// When it would not be.
+        retry_after: Duration,
+    },
     /// Refused at once, before anything was done.
     #[error("refused: {reason}")]
     Refused {
@@ -350,8 +356,15 @@ impl ApiError {
                 StatusCode::REQUEST_TIMEOUT,
                 400,
                 "The body did not arrive in time",
-            ),
+            )
+            .with(RETRY_AFTER, whole_seconds(RETRY_SOON).to_string()),
             Self::BodyBroken => Shown::new(StatusCode::BAD_REQUEST, 400, "The body is incomplete"),
+            Self::RateLimited { retry_after } => Shown::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                20429,
+                "Too many requests, please retry later",
+            )
+            .with(RETRY_AFTER, whole_seconds(*retry_after).to_string()),
             Self::Refused { retry_after, .. } => Shown::unavailable(*retry_after),
             Self::Late => Shown::unavailable(RETRY_SOON),
             Self::Trouble(trouble) => match trouble {
@@ -390,6 +403,7 @@ impl ApiError {
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyBroken => "body_broken",
             Self::StoreNotActive | Self::StoreFailed => "store_not_active",
+            Self::RateLimited { .. } => "rate_limited",
             Self::Refused { reason, .. } => reason,
             Self::Late => "deadline",
             Self::Trouble(trouble) => match trouble {

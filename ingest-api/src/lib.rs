@@ -26,6 +26,7 @@ mod error;
 mod etag;
 mod handlers;
 mod query;
+mod rate;
 mod redirect;
 mod routes;
 mod server;

@@ -23,6 +23,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::answer::answer;
 use crate::app::{App, Service};
+use crate::rate::RateLimit;
 use crate::routes::configure;
 use crate::span::{HttpSpan, carry};
 use crate::wire::Wire;
@@ -62,7 +63,12 @@ pub fn bind<E: Environment<Database: Definitions>>(
     let local = listener.local_addr().map_err(BindError)?;
     // Whatever is worked on is answered within the deadline; the rest is for writing and closing.
     let longest = service.limits.request_deadline + SILENT_AT_END + DISCONNECT_TIMEOUT;
-    let data = Data::new(App { service, local });
+    let rate = service.limits.rate.map(RateLimit::new);
+    let data = Data::new(App {
+        service,
+        local,
+        rate,
+    });
     let (close_silent, closing) = watch::channel(false);
     let factory = move || {
         let (data, closing) = (data.clone(), closing.clone());

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use uuid::Uuid;
 
 use crate::answer::{NO_ROUTE, REQUEST_ID, count};
-use crate::error;
+use crate::error::{self, RETRY_SOON};
 
 /// A connection.
 #[derive(Debug)]
@@ -122,8 +122,13 @@ fn answer(status: StatusCode) -> String {
     count("_OTHER", NO_ROUTE.to_owned(), status);
     let body = error::body(status, code, message);
     let id = RequestId::from_uuid(Uuid::new_v4());
+    let more = match status {
+        // Nothing was read, let alone done, and the next attempt may well be faster.
+        StatusCode::REQUEST_TIMEOUT => format!("retry-after: {}\r\n", RETRY_SOON.as_secs()),
+        _ => String::new(),
+    };
     format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n{REQUEST_ID}: {id}\r\n\r\n{body}",
+        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n{more}{REQUEST_ID}: {id}\r\n\r\n{body}",
         status.as_str(),
         status.canonical_reason().unwrap_or_default(),
         body.len(),

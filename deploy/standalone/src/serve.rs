@@ -18,7 +18,7 @@ use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::config::{ByteSize, ConfigError, Settings, table};
-use kith_runtime::credentials::{Credentials, DEVELOPMENT_TOKEN, Development};
+use kith_runtime::credentials::{Credentials, DEVELOPMENT_TOKEN, Development, WATCH_EVERY};
 use kith_runtime::health::{Health, Heartbeat};
 use kith_runtime::lifecycle::{Exit, Lifecycle, Stage};
 use kith_runtime::metrics::Metrics;
@@ -112,6 +112,10 @@ pub(crate) async fn run(parts: Parts) -> Exit {
         Err(exit) => return exit,
     };
     let development = credentials.development_account().cloned();
+    let watched = credentials.clone();
+    store.component("credentials", |shutdown| {
+        watched.watch(WATCH_EVERY, shutdown)
+    });
     let service = service(
         &engine,
         &clock,

@@ -131,6 +131,9 @@ fn all() -> Vec<ApiError> {
             reason: "test",
             retry_after: RETRY_SOON,
         },
+        ApiError::RateLimited {
+            retry_after: RETRY_SOON,
+        },
         ApiError::Late,
         Trouble::Port(outage()).into(),
         Trouble::Port(corrupt()).into(),
@@ -183,6 +186,7 @@ fn all() -> Vec<ApiError> {
             | ApiError::NotJson
             | ApiError::BodyTooSlow
             | ApiError::BodyBroken
+            | ApiError::RateLimited { .. }
             | ApiError::Refused { .. }
             | ApiError::Late
             | ApiError::Trouble(_)

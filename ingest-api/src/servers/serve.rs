@@ -15,7 +15,7 @@ use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::config::{ConfigError, Settings, table};
-use kith_runtime::credentials::{Credentials, Development};
+use kith_runtime::credentials::{Credentials, Development, WATCH_EVERY};
 use kith_runtime::health::Health;
 use kith_runtime::lifecycle::{ComponentError, Exit, Lifecycle};
 use kith_runtime::metrics::Metrics;
@@ -106,6 +106,10 @@ pub async fn run<E: Environment<Database: Definitions>>(
         clock: clock.clone(),
         ids: SystemIds,
     };
+    let credentials = parts.credentials.clone();
+    servers.component("credentials", |shutdown| {
+        credentials.watch(WATCH_EVERY, shutdown)
+    });
     let service = Service {
         profiles: Arc::new(Profiles::new(assemble(engines))),
         credentials: parts.credentials,

@@ -50,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) public_url: Option<String>,
     pub(crate) breaker: BreakerConfig,
+    /// Who may call; `None`: the accounts and keys above.
+    pub(crate) credentials: Option<Credentials>,
 }
 
 impl Default for Setup {
@@ -60,9 +62,11 @@ impl Default for Setup {
                 body_bytes_max: 64 * 1024,
                 bulk_bytes_max: 128 * 1024,
                 requests_in_flight_max: 64,
+                rate: None,
             },
             public_url: None,
             breaker: BreakerConfig::default(),
+            credentials: None,
         }
     }
 }
@@ -207,7 +211,7 @@ fn service(
     };
     let service = Service {
         profiles: Arc::new(Profiles::new(environment)),
-        credentials: credentials(directory),
+        credentials: setup.credentials.unwrap_or_else(|| credentials(directory)),
         public_url: setup.public_url,
         token_key,
         limits: setup.limits,
@@ -326,7 +330,7 @@ impl Answered {
         if self.status >= 400 {
             check_error(self.status, &self.body);
         }
-        if self.status == 503 {
+        if matches!(self.status, 408 | 429 | 503) {
             let after = self.header("retry-after").unwrap();
             assert!(after.parse::<u32>().unwrap() >= 1, "{after}");
         }

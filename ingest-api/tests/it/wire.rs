@@ -40,6 +40,7 @@ fn parsed(text: &str) -> (u16, Value) {
     );
     assert!(head.contains("\r\nconnection: close"), "{head}");
     let status = head[9..12].parse().unwrap();
+    assert_eq!(head.contains("\r\nretry-after: 1\r\n"), status == 408);
     let body: Value = serde_json::from_str(body).unwrap();
     check_error(status, &body);
     (status, body)

@@ -2,13 +2,18 @@
 //!
 //! Only SHA-256 digests of secrets are kept. Secrets of this kind are long and random, made by a machine, so a slow hash
 //! would buy nothing but latency on every request. Errors about the file name places in it, never what stands there.
+//!
+//! A user may have two secrets, so that one can be replaced while clients still send the other; the file is
+//! [watched](Credentials::watch), so that neither step needs a restart.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use kith_domain::id::AccountSid;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
@@ -17,9 +22,12 @@ use crate::config::table::CREDENTIALS;
 use crate::config::{ConfigError, Settings};
 
 mod file;
+mod watch;
 
 #[cfg(test)]
 mod tests;
+
+pub use watch::WATCH_EVERY;
 
 /// The account that `kith serve` has on loopback when nothing else is said.
 pub const DEVELOPMENT_ACCOUNT: &str = "AC00000000000000000000000000000000";
@@ -53,16 +61,27 @@ pub enum Development {
     OnLoopback,
 }
 
-/// The accounts and API keys of a process.
+/// The accounts and API keys of a process. Clones are the same: what one [watches](Self::watch), all go by.
 #[derive(Clone)]
 pub struct Credentials {
-    users: HashMap<String, User>,
+    users: Arc<ArcSwap<Users>>,
+    /// Where they were read.
+    file: Option<PathBuf>,
     development: Option<AccountSid>,
+}
+
+/// Everybody who may call, as one reading of the file has them.
+#[derive(Default)]
+struct Users {
+    by_name: HashMap<String, User>,
+    /// The text of that reading.
+    text: Option<SecretDigest>,
 }
 
 #[derive(Clone)]
 struct User {
-    digest: SecretDigest,
+    /// The one secret twice, or the two of a rotation.
+    digests: [SecretDigest; 2],
     principal: Principal,
 }
 
@@ -142,10 +161,11 @@ impl Credentials {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let place = path.display();
-        let text = crate::config::read_bounded(path, file::BYTES_MAX)
-            .map_err(|error| format!("cannot read {place}: {error}"))?;
-        file::parse(&text).map_err(|reason| format!("{place}: {reason}"))
+        Ok(Self {
+            users: Arc::new(ArcSwap::from_pointee(file::read(path)?.parse()?)),
+            file: Some(path.to_owned()),
+            development: None,
+        })
     }
 
     /// The development account alone, whatever file there is: `TWILIO_ACCOUNT_SID` and `TWILIO_AUTH_TOKEN` of the
@@ -174,35 +194,14 @@ impl Credentials {
         };
         let account = AccountSid::from_str(&sid)
             .map_err(|_| ConfigError::new(SID, "is not AC and 32 hexadecimal digits"))?;
-        let mut credentials = Self::none();
-        credentials.development = Some(account.clone());
-        credentials.add(sid, SecretDigest::of(&token), account, Access::Write)?;
-        Ok(credentials)
-    }
-
-    fn none() -> Self {
-        Self {
-            users: HashMap::new(),
-            development: None,
-        }
-    }
-
-    /// Adds a user; a user twice is an error, because one of its secrets would silently not work.
-    fn add(
-        &mut self,
-        user: String,
-        digest: SecretDigest,
-        account: AccountSid,
-        access: Access,
-    ) -> Result<(), ConfigError> {
-        let principal = Principal { account, access };
-        match self.users.insert(user, User { digest, principal }) {
-            None => Ok(()),
-            Some(_) => Err(ConfigError::new(
-                CREDENTIALS.variable(),
-                "names a user twice",
-            )),
-        }
+        let mut users = Users::default();
+        let digests = [SecretDigest::of(&token); 2];
+        users.add(sid, digests, account.clone(), Access::Write)?;
+        Ok(Self {
+            users: Arc::new(ArcSwap::from_pointee(users)),
+            file: None,
+            development: Some(account),
+        })
     }
 
     /// Who this is, if the password is right.
@@ -210,21 +209,13 @@ impl Credentials {
     /// Takes the same time whether the user is unknown or the password wrong, and however much of it is right.
     #[must_use]
     pub fn verify(&self, user: &str, password: &str) -> Option<Principal> {
-        let given = SecretDigest::of(password);
-        let known = self.users.get(user);
-        // An unknown user is compared with a digest that no password has, so that it costs the same.
-        let digest = known.map_or(SecretDigest([0; 32]), |user| user.digest);
-        let right = digest.matches(&given) & Choice::from(u8::from(known.is_some()));
-        known
-            .filter(|_| bool::from(right))
-            .map(|user| user.principal.clone())
+        self.users.load().verify(user, password)
     }
 
-    /// Everybody who has credentials here, in order.
+    /// Everybody who has credentials here now, in order.
     #[must_use]
     pub fn accounts(&self) -> BTreeSet<AccountSid> {
-        let users = self.users.values();
-        users.map(|user| user.principal.account.clone()).collect()
+        self.users.load().accounts()
     }
 
     /// The development account, if this process runs on it: its store has to be there before the first request.
@@ -234,11 +225,48 @@ impl Credentials {
     }
 }
 
+impl Users {
+    /// Adds a user; a user twice is an error, because one of its secrets would silently not work.
+    fn add(
+        &mut self,
+        user: String,
+        digests: [SecretDigest; 2],
+        account: AccountSid,
+        access: Access,
+    ) -> Result<(), ConfigError> {
+        let principal = Principal { account, access };
+        match self.by_name.insert(user, User { digests, principal }) {
+            None => Ok(()),
+            Some(_) => Err(ConfigError::new(
+                CREDENTIALS.variable(),
+                "names a user twice",
+            )),
+        }
+    }
+
+    fn verify(&self, user: &str, password: &str) -> Option<Principal> {
+        let given = SecretDigest::of(password);
+        let known = self.by_name.get(user);
+        // An unknown user is compared with a digest that no password has, so that it costs the same.
+        let digests = known.map_or([SecretDigest([0; 32]); 2], |user| user.digests);
+        let right = (digests[0].matches(&given) | digests[1].matches(&given))
+            & Choice::from(u8::from(known.is_some()));
+        known
+            .filter(|_| bool::from(right))
+            .map(|user| user.principal.clone())
+    }
+
+    fn accounts(&self) -> BTreeSet<AccountSid> {
+        let users = self.by_name.values();
+        users.map(|user| user.principal.account.clone()).collect()
+    }
+}
+
 /// Tells how many, and nothing else.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("users", &self.users.len())
+            .field("users", &self.users.load().by_name.len())
             .field("development", &self.development)
             .finish()
     }

@@ -71,6 +71,10 @@ settings! {
         "Largest request body.";
     BULK_BYTES_MAX = "bulk_bytes_max", Kind::Bytes(KIB, 64 * MIB), Some("32MiB"),
         "Largest request body of Bulk; each of its items is bound by body_bytes_max.";
+    RATE_LIMIT = "rate_limit", Kind::Count(1, 1_000_000), None,
+        "Requests a second of one account to one store, at this process; more are answered 429. By default any number.";
+    RATE_LIMIT_BURST = "rate_limit_burst", Kind::Count(1, 1_000_000), None,
+        "Requests at once that rate_limit lets pass after a silence. By default as many as it allows in a second.";
     SHUTDOWN_GRACE = "shutdown_grace", Kind::Duration(SECOND, 10 * MINUTE), Some("25s"),
         "Longest time from the signal to the end of the process; keep it below the orchestrator's.";
     LOG_FORMAT = "log_format", Kind::Choice(&["json", "text"]), Some("json"),
@@ -161,6 +165,8 @@ pub static HTTP: &[&Setting] = &[
     &REQUESTS_IN_FLIGHT_MAX,
     &BODY_BYTES_MAX,
     &BULK_BYTES_MAX,
+    &RATE_LIMIT,
+    &RATE_LIMIT_BURST,
 ];
 
 /// What applies the trait log.

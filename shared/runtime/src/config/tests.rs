@@ -617,6 +617,7 @@ fn settings_that_contradict_each_other_are_refused() {
     for (arguments, key) in [
         (&["--cql-username", "kith"][..], "KITH_CQL_PASSWORD_FILE"),
         (&["--cql-password-file", &password], "KITH_CQL_USERNAME"),
+        (&["--rate-limit-burst", "9"], "KITH_RATE_LIMIT"),
         (
             &["--kafka-security-protocol", "SASL_SSL"],
             "KITH_KAFKA_SASL_MECHANISM",

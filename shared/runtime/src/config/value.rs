@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -29,6 +30,7 @@ macro_rules! from_setting_by_from_str {
 
 from_setting_by_from_str! {
     SocketAddr: "an address",
+    NonZeroU32: "a whole number from 1 to 4294967295",
     u16: "a whole number up to 65535",
     u32: "a whole number up to 4294967295",
     u64: "a whole number",

@@ -28,7 +28,7 @@ fn hex(digest: SecretDigest) -> String {
     digest.0.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
-fn parsed() -> Credentials {
+fn parsed() -> Users {
     let hash = hex(SecretDigest::of("hashed secret"));
     file::parse(&FILE.replace("HASH", &hash)).unwrap()
 }
@@ -113,6 +113,22 @@ fn a_broken_file_is_refused_with_the_place_and_without_its_values() {
             "line 3: expected a text in quotes",
         ),
         (
+            format!("{account}auth_token = [\"hunter2\", \"hunter2\", \"hunter2\"]\n"),
+            "line 3: expected a text in quotes, or a list of two",
+        ),
+        (
+            format!("{account}auth_token = []\n"),
+            "line 3: expected a text in quotes, or a list of two",
+        ),
+        (
+            format!("{account}auth_token = [\"hunter2\", 4815162342]\n"),
+            "line 3: expected a text in quotes, or a list of two",
+        ),
+        (
+            format!("{account}auth_token = [\"hunter2\", \"\"]\n"),
+            "account 1: auth_token is empty",
+        ),
+        (
             format!("{account}auth_tokens = \"hunter2\"\n"),
             "line 3: unknown field `auth_tokens`",
         ),
@@ -154,7 +170,9 @@ fn a_broken_file_is_refused_with_the_place_and_without_its_values() {
             "api_key 2: names a user twice",
         ),
     ] {
-        let error = file::parse(&text).unwrap_err();
+        let Err(error) = file::parse(&text) else {
+            panic!("{text} is no file of credentials")
+        };
         assert!(
             error.contains(expected),
             "{error:?} should contain {expected:?}"
@@ -267,7 +285,40 @@ fn a_file_beats_the_development_account() {
 }
 
 #[test]
+fn two_secrets_of_a_user_are_valid_at_once_however_they_are_given() {
+    let one = "AC00000000000000000000000000000001";
+    let key = "SK00000000000000000000000000000001";
+    let hashes = ["third", "fourth"].map(|secret| hex(SecretDigest::of(secret)));
+    let text = format!(
+        r#"
+        [[account]]
+        sid = "{one}"
+        auth_token = ["first", "second"]
+        [[account.api_key]]
+        sid = "{key}"
+        secret_sha256 = {hashes:?}
+        access = "read"
+        "#
+    );
+    let users = file::parse(&text).unwrap();
+    for (user, password, access) in [
+        (one, "first", Some(Access::Write)),
+        (one, "second", Some(Access::Write)),
+        (one, "third", None),
+        (one, "", None),
+        (key, "third", Some(Access::Read)),
+        (key, "fourth", Some(Access::Read)),
+        (key, "first", None),
+    ] {
+        let principal = access.and_then(|access| principal(1, access));
+        assert_eq!(users.verify(user, password), principal, "{user} {password}");
+    }
+}
+
+#[test]
 fn debug_shows_no_secret_and_no_digest() {
-    let shown = format!("{:?}", parsed());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), FILE.replace("HASH", &"0".repeat(64))).unwrap();
+    let shown = format!("{:?}", Credentials::read(file.path()).unwrap());
     assert_eq!(shown, "Credentials { users: 4, development: None }");
 }

@@ -213,6 +213,12 @@ pub static CATALOGUE: &[Metric] = &[
         "Spans that were recorded and not exported.",
     ),
     metric(
+        names::CREDENTIALS_STALE,
+        Kind::Gauge,
+        &[],
+        "1 while the credentials file cannot be read or is malformed, and what it said before holds.",
+    ),
+    metric(
         names::CLOCK_UNSOUND,
         Kind::Gauge,
         &[],

@@ -48,6 +48,8 @@ pub const EMBEDDED_SYNC_SECONDS: &str = "kith_embedded_sync_seconds";
 pub const EMBEDDED_QUEUE_JOBS: &str = "kith_embedded_queue_jobs";
 /// Spans that were not exported.
 pub const SPANS_DROPPED: &str = "kith_spans_dropped_total";
+/// Whether the credentials file is refused.
+pub const CREDENTIALS_STALE: &str = "kith_credentials_stale";
 /// Whether the wall clock is refused.
 pub const CLOCK_UNSOUND: &str = "kith_clock_unsound";
 /// Own clock minus the database's.
