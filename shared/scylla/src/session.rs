@@ -31,8 +31,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A read or plain write that takes longer than this part of its timeout goes to a second node as well: one that hangs would
-/// hold up nearly every request, for each has several statements.
-const HEDGED_AFTER: u32 = 4;
+/// hold up nearly every request, for each has several statements. Not much sooner: a database that is slow because it has too
+/// much to do must not get twice as much.
+const HEDGED_AFTER: u32 = 2;
 
 /// The database of Kith in CQL: identity, cells, listing and control. A clone is another handle on the same connections.
 #[derive(Clone)]

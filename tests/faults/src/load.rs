@@ -117,8 +117,8 @@ impl Load {
     fn draw(&self, random: &mut StdRng) -> Asked {
         let known = self.people.load(Ordering::Relaxed);
         let kind = random.random_range(0..100);
-        if known > NEIGHBOURS && kind < 40 {
-            if kind < 20 {
+        if known > NEIGHBOURS && kind < 50 {
+            if kind < 25 {
                 let person = random.random_range(0..known);
                 let which = random.random_range(0..3);
                 return Asked::Lookup(identifiers_of(person)[which].clone());
