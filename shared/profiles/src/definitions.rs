@@ -3,7 +3,7 @@
 //! Every change is one conditional statement on what was just read, and is tried again while somebody else is faster: a caller
 //! who names a version is told that it is stale, everybody else overwrites what is there. It is in force when it is
 //! answered, here at once and elsewhere when the [`catalog`](crate::catalog) looks again; so its operation is complete as
-//! it begins. Only the deletion of a store has something to be done later ([`ending`]).
+//! it begins. Only the deletion of a store has something to be done later (`ending.rs`).
 
 use std::time::Duration;
 
