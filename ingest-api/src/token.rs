@@ -11,6 +11,8 @@ use kith_domain::id::{AccountSid, ProfileId, StoreId};
 use kith_profiles::ports::{Order, TokenKey};
 use sha2::Sha256;
 
+use crate::query::Paging;
+
 /// Characters of a token at most.
 pub(crate) const CHARS_MAX: usize = 4096;
 
@@ -51,11 +53,20 @@ impl List<'_> {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// Where the page that is wanted goes on; `None` for the first.
+    ///
+    /// # Errors
+    /// [`NoToken`], as [`position`](Self::position).
+    pub(crate) fn after(&self, paging: &Paging) -> Result<Option<Vec<u8>>, NoToken> {
+        let token = paging.token.as_deref();
+        token.map(|token| self.position(token)).transpose()
+    }
+
     /// Where a token goes on.
     ///
     /// # Errors
     /// [`NoToken`]: not one of ours, of another list, or changed.
-    pub(crate) fn position(&self, token: &str) -> Result<Vec<u8>, NoToken> {
+    fn position(&self, token: &str) -> Result<Vec<u8>, NoToken> {
         if token.len() > CHARS_MAX {
             return Err(NoToken);
         }

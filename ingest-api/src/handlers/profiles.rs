@@ -89,10 +89,9 @@ pub(crate) async fn list<E: Environment>(call: Call<E>) -> Answer {
             order: paging.order,
             key: call.token_key(),
         };
-        let after = match paging.token.as_deref() {
+        let after = match list.after(&paging)? {
             None => None,
-            Some(token) => {
-                let position = list.position(token)?;
+            Some(position) => {
                 let id = Uuid::from_slice(&position).map_err(|_| NoToken)?;
                 Some(ProfileId::from_uuid(id))
             }

@@ -2,20 +2,16 @@
 
 use actix_web::HttpResponse;
 use kith_domain::store::{VisibleTrait, visible};
-use kith_domain::time::Micros;
 use kith_profiles::environment::Environment;
-use kith_profiles::ports::Order;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Meta;
+use super::page::page;
 use crate::call::{Answer, Call};
 use crate::error::ApiError;
 use crate::query;
-use crate::token::{List, NoToken};
-
-/// Traits of a page at most.
-const PAGE_SIZE_MAX: usize = 100;
+use crate::token::List;
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -32,11 +28,13 @@ struct Shown<'a> {
     timestamp: String,
 }
 
-/// Where a trait stands in the list: by time, then by group, then by name.
-type Position<'a> = (Micros, &'a str, &'a str);
-
-fn position<'a>(one: &VisibleTrait<'a>) -> Position<'a> {
-    (one.time, one.group, one.name)
+/// Where a trait stands in the list: by time, then by group, then by name. Names hold no zero byte.
+fn position(one: &VisibleTrait<'_>) -> Vec<u8> {
+    let mut bytes = one.time.as_micros().to_be_bytes().to_vec();
+    bytes.extend(one.group.as_bytes());
+    bytes.push(0);
+    bytes.extend(one.name.as_bytes());
+    bytes
 }
 
 /// GET `/v1/Stores/{storeId}/Profiles/{profileId}/Traits`
@@ -57,35 +55,16 @@ pub(crate) async fn list_traits<E: Environment>(call: Call<E>) -> Answer {
             order: paging.order,
             key: call.token_key(),
         };
-        let after = match paging.token.as_deref() {
-            None => None,
-            Some(token) => Some(list.position(token)?),
-        };
-        let after = after.as_deref().map(decoded).transpose()?;
+        let after = list.after(&paging)?;
         let located = call.ask(call.profiles().traits(&store, profile)).await?;
         drop(permit);
-        let page = |id, traits| {
+        let answer = |id, traits| {
             let traits = visible(&store, &traits, filter.as_ref());
-            let mut traits = traits.map_err(|corrupt| ApiError::Corrupt {
+            let traits = traits.map_err(|corrupt| ApiError::Corrupt {
                 store: store.id,
                 detail: format!("{corrupt} of {id}"),
             })?;
-            traits.sort_by(|a, b| position(a).cmp(&position(b)));
-            if paging.order == Order::Descending {
-                traits.reverse();
-            }
-            if let Some(after) = after {
-                let is_after = |one: &VisibleTrait<'_>| match paging.order {
-                    Order::Ascending => position(one) > after,
-                    Order::Descending => position(one) < after,
-                };
-                traits.retain(is_after);
-            }
-            let size = paging.size.min(PAGE_SIZE_MAX);
-            let has_more = traits.len() > size;
-            traits.truncate(size);
-            let last = traits.last().filter(|_| has_more);
-            let next_token = last.map(|last| list.token(&encoded(position(last))));
+            let (traits, next_token) = page(&list, &paging, after.as_ref(), traits, position);
             let traits: Vec<Shown<'_>> = traits
                 .into_iter()
                 .map(|one| Shown {
@@ -104,24 +83,7 @@ pub(crate) async fn list_traits<E: Environment>(call: Call<E>) -> Answer {
                 traits,
             }))
         };
-        call.located(located, page, profile)
+        call.located(located, answer, profile)
     })
     .await
-}
-
-/// A position as bytes: names hold no zero byte.
-fn encoded((time, group, name): Position<'_>) -> Vec<u8> {
-    let mut bytes = time.as_micros().to_be_bytes().to_vec();
-    bytes.extend(group.as_bytes());
-    bytes.push(0);
-    bytes.extend(name.as_bytes());
-    bytes
-}
-
-fn decoded(bytes: &[u8]) -> Result<Position<'_>, NoToken> {
-    let (time, names) = bytes.split_first_chunk().ok_or(NoToken)?;
-    let names = std::str::from_utf8(names).map_err(|_| NoToken)?;
-    let (group, name) = names.split_once('\0').ok_or(NoToken)?;
-    let time = Micros::from_micros(i64::from_be_bytes(*time));
-    Ok((time, group, name))
 }

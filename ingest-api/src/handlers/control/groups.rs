@@ -8,19 +8,19 @@ use actix_web::web::Payload;
 use indexmap::IndexMap;
 use kith_domain::identifier::IdType;
 use kith_domain::schema::{DataType, GroupBody, TraitDefinition, TraitGroup, ValidationRule};
-use kith_domain::time::Micros;
 use kith_profiles::definitions::Refusal;
 use kith_profiles::environment::Environment;
 use kith_profiles::ports::Definitions;
 use serde::Serialize;
 
-use super::{PAGE_SIZE_MAX, defined, done, page, subject};
+use super::{defined, done, subject};
 use crate::call::{Answer, Call};
 use crate::error::ApiError;
 use crate::etag::etag;
 use crate::handlers::Meta;
+use crate::handlers::page::page;
 use crate::query;
-use crate::token::{List, NoToken};
+use crate::token::List;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,16 +108,10 @@ pub(crate) async fn list_groups<E: Environment<Database: Definitions>>(call: Cal
             order: paging.order,
             key: call.token_key(),
         };
-        let after = match paging.token.as_deref() {
-            None => None,
-            Some(token) => Some(decoded(&list.position(token)?)?),
-        };
-        let position = |group: &&TraitGroup| (group.created_at, group.name.clone());
-        let size = paging.size.min(PAGE_SIZE_MAX);
+        let after = list.after(&paging)?;
         let all: Vec<&TraitGroup> = store.groups.iter().collect();
-        let (groups, has_more) = page(all, (paging.order, size), after.as_ref(), position);
-        let last = groups.last().filter(|_| has_more);
-        let next_token = last.map(|last| list.token(&encoded(last)));
+        let (groups, next_token) =
+            page(&list, &paging, after.as_ref(), all, |group| position(group));
         let groups: Vec<Group<'_>> = groups
             .into_iter()
             .map(|group| shown(group, with_traits.then(|| named(group).collect())))
@@ -134,17 +128,11 @@ pub(crate) async fn list_groups<E: Environment<Database: Definitions>>(call: Cal
     .await
 }
 
-fn encoded(group: &TraitGroup) -> Vec<u8> {
+/// Where a group stands in the list: by age, then by name.
+fn position(group: &TraitGroup) -> Vec<u8> {
     let mut bytes = group.created_at.as_micros().to_be_bytes().to_vec();
     bytes.extend(group.name.as_bytes());
     bytes
-}
-
-fn decoded(bytes: &[u8]) -> Result<(Micros, String), NoToken> {
-    let (created_at, name) = bytes.split_first_chunk().ok_or(NoToken)?;
-    let name = std::str::from_utf8(name).map_err(|_| NoToken)?;
-    let created_at = Micros::from_micros(i64::from_be_bytes(*created_at));
-    Ok((created_at, name.to_owned()))
 }
 
 /// POST `/v1/ControlPlane/Stores/{storeId}/TraitGroups`
@@ -193,20 +181,14 @@ pub(crate) async fn fetch_group<E: Environment<Database: Definitions>>(call: Cal
             order: paging.order,
             key: call.token_key(),
         };
-        let after = match paging.token.as_deref() {
-            None => None,
-            Some(token) => Some(String::from_utf8(list.position(token)?).map_err(|_| NoToken)?),
-        };
+        let after = list.after(&paging)?;
         let all = if with_traits {
             named(group).collect()
         } else {
             Vec::new()
         };
-        let size = paging.size.min(PAGE_SIZE_MAX);
-        let position = |(name, _): &Named<'_>| (*name).to_owned();
-        let (traits, has_more) = page(all, (paging.order, size), after.as_ref(), position);
-        let last = traits.last().filter(|_| has_more);
-        let next_token = last.map(|(name, _)| list.token(name.as_bytes()));
+        let position = |(name, _): &Named<'_>| name.as_bytes().to_vec();
+        let (traits, next_token) = page(&list, &paging, after.as_ref(), all, position);
         Ok(HttpResponse::Ok()
             .insert_header((ETAG, etag(&tag_id(group), group.version)))
             .json(Fetched {

@@ -1,14 +1,12 @@
 //! The control plane: stores, trait groups, settings, operations (`memory-api.md` 5).
 
-use std::cmp::Ordering;
-
 use actix_web::HttpResponse;
 use actix_web::http::header::{LOCATION, RETRY_AFTER};
 use kith_domain::operation::Operation;
 use kith_domain::store::StoreRecord;
 use kith_profiles::definitions::Subject;
 use kith_profiles::environment::Environment;
-use kith_profiles::ports::{Definitions, Order};
+use kith_profiles::ports::Definitions;
 use serde::Serialize;
 
 use crate::call::{Answer, Call};
@@ -25,8 +23,6 @@ pub(crate) use operations::fetch_operation;
 pub(crate) use settings::{fetch_settings, replace_settings};
 pub(crate) use stores::{create_store, delete_store, fetch_store, list_stores, update_store};
 
-/// Items of a page at most.
-const PAGE_SIZE_MAX: usize = 100;
 /// The header that names an operation.
 const OPERATION_ID: &str = "Operation-Id";
 /// When to ask for an operation: it is complete by then.
@@ -84,50 +80,4 @@ fn accepted<E: Environment>(
 /// The answer to a write that is done.
 fn done<E: Environment>(call: &Call<E>, message: &'static str, operation: &Operation) -> Answer {
     Ok(accepted(call, message, &operation.id.to_string()))
-}
-
-/// One page of a list that is at hand whole, and whether there is more. Positions are unique.
-fn page<T, P: Ord>(
-    mut items: Vec<T>,
-    (order, size): (Order, usize),
-    after: Option<&P>,
-    position: impl Fn(&T) -> P,
-) -> (Vec<T>, bool) {
-    items.sort_by_cached_key(&position);
-    let wanted = match order {
-        Order::Ascending => Ordering::Greater,
-        Order::Descending => {
-            items.reverse();
-            Ordering::Less
-        }
-    };
-    if let Some(after) = after {
-        items.retain(|item| position(item).cmp(after) == wanted);
-    }
-    let has_more = items.len() > size;
-    items.truncate(size);
-    (items, has_more)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_follow_each_other_in_both_orders() {
-        let all = vec![5, 1, 4, 2, 3];
-        for (order, pages) in [
-            (Order::Ascending, [vec![1, 2], vec![3, 4], vec![5]]),
-            (Order::Descending, [vec![5, 4], vec![3, 2], vec![1]]),
-        ] {
-            let mut after = None;
-            for (at, expected) in pages.into_iter().enumerate() {
-                let (items, has_more) = page(all.clone(), (order, 2), after.as_ref(), |item| *item);
-                assert_eq!((&items, has_more), (&expected, at < 2));
-                after = items.last().copied();
-            }
-        }
-        let (_, has_more) = page(all, (Order::Ascending, 5), None, |item| *item);
-        assert!(!has_more);
-    }
 }

@@ -12,14 +12,14 @@ use kith_profiles::ports::Definitions;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::warn;
-use uuid::Uuid;
 
-use super::{PAGE_SIZE_MAX, accepted, defined, done, page, subject};
+use super::{accepted, defined, done, subject};
 use crate::call::{Answer, Call, WRITES_FOR};
 use crate::etag::etag;
 use crate::handlers::Meta;
+use crate::handlers::page::page;
 use crate::query;
-use crate::token::{List, NoToken};
+use crate::token::List;
 
 #[derive(Serialize)]
 struct Page {
@@ -42,23 +42,16 @@ pub(crate) async fn list_stores<E: Environment<Database: Definitions>>(call: Cal
             order: paging.order,
             key: call.token_key(),
         };
-        let after = match paging.token.as_deref() {
-            None => None,
-            Some(token) => {
-                let id = Uuid::from_slice(&list.position(token)?).map_err(|_| NoToken)?;
-                Some(StoreId::from_uuid(id))
-            }
-        };
+        let after = list.after(&paging)?;
         let stores = call.ask(call.profiles().stores_of(account)).await?;
         drop(permit);
-        let size = paging.size.min(PAGE_SIZE_MAX);
-        let (stores, has_more) = page(stores, (paging.order, size), after.as_ref(), |id| *id);
-        let last = stores.last().filter(|_| has_more);
+        let position = |id: &StoreId| id.as_uuid().as_bytes().to_vec();
+        let (stores, next_token) = page(&list, &paging, after.as_ref(), stores, position);
         Ok(HttpResponse::Ok().json(Page {
             meta: Meta {
                 key: "stores",
                 page_size: stores.len(),
-                next_token: last.map(|last| list.token(last.as_uuid().as_bytes())),
+                next_token,
             },
             stores,
         }))
