@@ -425,10 +425,6 @@ impl Control for WrongDatabase {
     async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
         self.inner.is_deleted(store).await
     }
-
-    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
-        self.inner.stores_of(account).await
-    }
 }
 
 impl Definitions for WrongDatabase {

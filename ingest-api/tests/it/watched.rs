@@ -245,11 +245,6 @@ impl<D: Control> Control for WatchedDatabase<D> {
         self.reads().await?;
         self.inner.is_deleted(store).await
     }
-
-    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
-        self.reads().await?;
-        self.inner.stores_of(account).await
-    }
 }
 
 #[derive(Debug, Clone)]

@@ -70,16 +70,6 @@ impl Control for Embedded {
             Ok(row.is_some_and(|bytes| bytes.is_empty()))
         })
     }
-
-    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
-        statement!("read", "control").run(|| {
-            self.check("read control")?;
-            let stores = definitions::stores_of(&self.view(), account);
-            let stores = stores.map_err(|error| error.port("read control"))?;
-            let stores = stores.into_iter().filter(|row| row.display_name.is_some());
-            Ok(stores.map(|row| row.store).collect())
-        })
-    }
 }
 
 /// Stages the end of a store: an empty row stays in its place, so that the id is not used again.
@@ -101,11 +91,10 @@ fn create(
     json: Vec<u8>,
     named: Vec<u8>,
 ) -> Result<Created, ReadError> {
-    let rows = &mut group.staged;
-    if rows.get(Space::Control, &key::store(id))?.is_some() {
-        return Ok(Created::Already);
+    let made = definitions::make(group, id, json)?;
+    if made == Created::Now {
+        let key = key::account_store(account, id);
+        group.staged.put(Space::Control, key, named);
     }
-    rows.put(Space::Control, key::store(id), json);
-    rows.put(Space::Control, key::account_store(account, id), named);
-    Ok(Created::Now)
+    Ok(made)
 }

@@ -79,15 +79,7 @@ impl Definitions for Embedded {
         let json =
             serde_json::to_vec(record).map_err(|error| PortError::unavailable(WRITE, error))?;
         let bytes = json.len();
-        self.change(bytes, move |group| {
-            let (rows, key) = (&mut group.staged, key::store(id));
-            if rows.get(Space::Control, &key)?.is_some() {
-                return Ok(Created::Already);
-            }
-            rows.put(Space::Control, key, json);
-            Ok(Created::Now)
-        })
-        .await
+        self.change(bytes, move |group| make(group, id, json)).await
     }
 
     async fn write_store(&self, write: &StoreWrite) -> Result<Written, PortError> {
@@ -167,18 +159,38 @@ impl Embedded {
     }
 }
 
+impl From<StoreRecord> for AccountRow {
+    fn from(record: StoreRecord) -> Self {
+        Self {
+            display_name: Some(record.display_name),
+            description: record.description,
+            version: record.version,
+            ending: None,
+        }
+    }
+}
+
 /// The row that names a store as its record does.
 pub(crate) fn named(record: &StoreRecord) -> Result<Vec<u8>, ReadError> {
-    encoded(&AccountRow {
-        display_name: Some(record.display_name.clone()),
-        description: record.description.clone(),
-        version: record.version,
-        ending: None,
-    })
+    encoded(&AccountRow::from(record.clone()))
+}
+
+/// Stages the record of a store that is not there.
+pub(crate) fn make(
+    group: &mut Group<'_>,
+    store: StoreId,
+    json: Vec<u8>,
+) -> Result<Created, ReadError> {
+    let (rows, key) = (&mut group.staged, key::store(store));
+    if rows.get(Space::Control, &key)?.is_some() {
+        return Ok(Created::Already);
+    }
+    rows.put(Space::Control, key, json);
+    Ok(Created::Now)
 }
 
 /// The stores of an account. Their ids sort by age, and so do the keys.
-pub(crate) fn stores_of(view: &View, account: &AccountSid) -> Result<Vec<AccountStore>, ReadError> {
+fn stores_of(view: &View, account: &AccountSid) -> Result<Vec<AccountStore>, ReadError> {
     let rows = view.prefix(Space::Control, &key::account_stores(account));
     rows.map(|row| {
         let (name, value) = row?;
@@ -204,12 +216,7 @@ fn named_by_record(view: &View, store: StoreId) -> Result<AccountRow, ReadError>
     let record = view.get(Space::Control, &key::store(store))?;
     let record: Option<StoreRecord> = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let record = record.ok_or_else(|| ReadError::row(Space::Control)(CorruptRow))?;
-    Ok(AccountRow {
-        display_name: Some(record.display_name),
-        description: record.description,
-        version: record.version,
-        ending: None,
-    })
+    Ok(record.into())
 }
 
 fn write_account(group: &mut Group<'_>, write: &AccountWrite) -> Result<Written, ReadError> {

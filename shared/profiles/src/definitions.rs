@@ -121,8 +121,7 @@ impl<E: Environment<Database: Definitions>> Profiles<E> {
     pub async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, Trouble> {
         let known = self.env.database().account(account).await?;
         self.try_to_finish(account, &known).await;
-        let named = known.stores.iter().filter(|row| row.display_name.is_some());
-        Ok(named.map(|row| row.store).collect())
+        Ok(known.store_ids())
     }
 
     /// An operation of this account, if it is still kept.

@@ -581,15 +581,6 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// [`PortError`].
     fn is_deleted(&self, store: StoreId) -> impl Future<Output = Result<bool, PortError>> + Send;
-
-    /// The stores of an account, in order of age.
-    ///
-    /// # Errors
-    /// [`PortError`].
-    fn stores_of(
-        &self,
-        account: &AccountSid,
-    ) -> impl Future<Output = Result<Vec<StoreId>, PortError>> + Send;
 }
 
 // --------------------------------------------------------------------------------------------------------------------- log

@@ -5,7 +5,7 @@ use kith_domain::identifier::ClaimSecret;
 use kith_domain::schema::TraitGroup;
 use kith_domain::store::StoreRecord;
 use kith_profiles::error::PortError;
-use kith_profiles::ports::{Control, Created, Definitions};
+use kith_profiles::ports::{Control, Created};
 use scylla::DeserializeRow;
 use scylla::serialize::row::SerializeRow;
 use serde::Serialize;
@@ -99,15 +99,6 @@ impl Control for Cql {
             .one::<(Option<String>,)>(&self.0.statements.store_status, (store.as_uuid(),))
             .await?;
         Ok(status.is_some_and(|(status,)| status.as_deref() == Some(DELETED)))
-    }
-
-    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
-        let known = self.account(account).await?;
-        let named = known
-            .stores
-            .into_iter()
-            .filter(|row| row.display_name.is_some());
-        Ok(named.map(|row| row.store).collect())
     }
 }
 

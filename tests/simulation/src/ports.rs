@@ -288,15 +288,6 @@ impl Control for Port {
         let mut answers = answers!(call, "control", Reply::Deleted(is) => is)?;
         Ok(answers.pop().unwrap_or_default())
     }
-
-    async fn stores_of(&self, account: &AccountSid) -> Result<Vec<StoreId>, PortError> {
-        let world = lock(&self.world);
-        let own = world
-            .stores
-            .values()
-            .filter(|record| record.account == *account);
-        Ok(own.map(|record| record.id).collect())
-    }
 }
 
 impl TraitLog for Port {

@@ -70,7 +70,7 @@ pub(super) async fn an_account_is_written_under_its_revision(
         known.stores == [one.clone(), two.clone()],
         "in order of age"
     );
-    ensure!(database.stores_of(&account).await? == [one.store, two.store]);
+    ensure!(database.account(&account).await?.store_ids() == [one.store, two.store]);
     ensure!(database.account(&self::account()?).await? == Account::default());
 
     // Deleted, and something is owed; then nothing is.
@@ -83,7 +83,7 @@ pub(super) async fn an_account_is_written_under_its_revision(
     let known = database.account(&account).await?;
     ensure!(known.stores.len() == 2 && known.stores[1].ending == two.ending);
     ensure!(known.stores[1].display_name.is_none());
-    ensure!(database.stores_of(&account).await? == [one.store]);
+    ensure!(database.account(&account).await?.store_ids() == [one.store]);
     two.ending = None;
     let known = put(&database, &account, &two).await?;
     ensure!(known.stores == [one], "{known:?}");
@@ -125,7 +125,7 @@ pub(super) async fn a_store_that_is_made_has_no_name_yet(
     ensure!(database.make_store(&made).await? == Created::Now);
     ensure!(database.make_store(&made).await? == Created::Already);
     ensure!(database.store(made.id).await? == Some(made.clone()));
-    ensure!(database.stores_of(&account).await?.is_empty());
+    ensure!(database.account(&account).await?.store_ids().is_empty());
     // One that was never named can be deleted.
     ensure!(database.delete_store(&account, made.id).await?);
     ensure!(database.store(made.id).await?.is_none());
@@ -164,7 +164,7 @@ pub(super) async fn what_a_deleted_store_owes_stays_in_its_account(
     ensure!(known.stores.len() == 1, "{known:?}");
     ensure!(known.stores[0].ending == row.ending);
     ensure!(known.stores[0].display_name.is_none());
-    ensure!(database.stores_of(&account).await?.is_empty());
+    ensure!(database.account(&account).await?.store_ids().is_empty());
     Ok(())
 }
 

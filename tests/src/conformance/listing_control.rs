@@ -8,7 +8,7 @@ use kith_domain::identifier::ClaimSecret;
 use kith_domain::schema::contact_group;
 use kith_domain::settings::IdentitySettings;
 use kith_domain::store::{Places, StoreRecord, StoreStatus};
-use kith_profiles::ports::{Control, Created, Durability, Listing, Order};
+use kith_profiles::ports::{Control, Created, Definitions, Durability, Listing, Order};
 use uuid::Uuid;
 
 use super::{DatabaseFixture, at, profile, store, uuid};
@@ -190,7 +190,7 @@ pub(super) fn account() -> Result<AccountSid> {
 pub(super) async fn a_store_is_created_once(f: &mut impl DatabaseFixture) -> Result<()> {
     let (control, account) = (f.database(), account()?);
     let (one, two) = (record(&account), record(&account));
-    ensure!(control.stores_of(&account).await?.is_empty());
+    ensure!(control.account(&account).await?.store_ids().is_empty());
     ensure!(control.create_store(&one).await? == Created::Now);
     let mut other = one.clone();
     other.display_name = "another-name".into();
@@ -200,8 +200,14 @@ pub(super) async fn a_store_is_created_once(f: &mut impl DatabaseFixture) -> Res
         "the first record stands"
     );
     ensure!(control.create_store(&two).await? == Created::Now);
-    ensure!(control.stores_of(&account).await? == [one.id, two.id]);
-    ensure!(control.stores_of(&self::account()?).await?.is_empty());
+    ensure!(control.account(&account).await?.store_ids() == [one.id, two.id]);
+    ensure!(
+        control
+            .account(&self::account()?)
+            .await?
+            .store_ids()
+            .is_empty()
+    );
     Ok(())
 }
 
@@ -239,10 +245,10 @@ pub(super) async fn a_deleted_store_is_gone_and_never_made_again(
     let control = f.database();
     ensure!(control.store(one.id).await?.is_none());
     ensure!(control.is_deleted(one.id).await?);
-    ensure!(control.stores_of(&account).await? == [two.id]);
+    ensure!(control.account(&account).await?.store_ids() == [two.id]);
     ensure!(control.create_store(&one).await? == Created::Already);
     ensure!(control.store(one.id).await?.is_none());
-    ensure!(control.stores_of(&account).await? == [two.id]);
+    ensure!(control.account(&account).await?.store_ids() == [two.id]);
     ensure!(control.store(two.id).await? == Some(two));
     Ok(())
 }

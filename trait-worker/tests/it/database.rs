@@ -448,8 +448,4 @@ impl Control for Database {
     async fn is_deleted(&self, _: StoreId) -> Result<bool, PortError> {
         Ok(self.state().store_is_deleted)
     }
-
-    async fn stores_of(&self, _: &AccountSid) -> Result<Vec<StoreId>, PortError> {
-        panic!("a worker lists nothing")
-    }
 }

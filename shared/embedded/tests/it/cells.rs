@@ -2,8 +2,8 @@ use kith_domain::id::{AccountSid, ClaimId, ProfileKey, StoreId};
 use kith_domain::identifier::{ClaimSecret, IdType, IdentifierValue};
 use kith_domain::store::{StoreRecord, StoreStatus};
 use kith_profiles::ports::{
-    CellRead, CellRows, CellWrite, Cells, Control, Created, Durability, IdentRow, LinkRow, Listing,
-    Order, Select,
+    CellRead, CellRows, CellWrite, Cells, Control, Created, Definitions, Durability, IdentRow,
+    LinkRow, Listing, Order, Select,
 };
 use uuid::Uuid;
 
@@ -218,8 +218,11 @@ async fn a_store_is_made_once_and_named_in_its_account() {
     let engine = home.open();
     assert_eq!(engine.store(first.id).await.unwrap(), Some(first.clone()));
     let ids = [StoreId::from_uuid(Uuid::from_u128(1)), first.id];
-    assert_eq!(engine.stores_of(&account('1')).await.unwrap(), ids);
-    assert_eq!(engine.stores_of(&account('2')).await.unwrap(), []);
+    assert_eq!(
+        engine.account(&account('1')).await.unwrap().store_ids(),
+        ids
+    );
+    assert_eq!(engine.account(&account('2')).await.unwrap().store_ids(), []);
     assert_eq!(
         engine.store(StoreId::from_uuid(uuid())).await.unwrap(),
         None

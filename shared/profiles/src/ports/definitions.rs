@@ -50,6 +50,15 @@ pub struct Account {
     pub stores: Vec<AccountStore>,
 }
 
+impl Account {
+    /// The stores that are there, in order of age.
+    #[must_use]
+    pub fn store_ids(&self) -> Vec<StoreId> {
+        let named = self.stores.iter().filter(|row| row.display_name.is_some());
+        named.map(|row| row.store).collect()
+    }
+}
+
 /// A store as its account keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountStore {

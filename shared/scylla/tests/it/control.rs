@@ -58,10 +58,13 @@ async fn a_store_is_made_once_with_everything_in_it() {
     with_cql(async |cql, _| {
         let record = record(account(1));
         assert_eq!(cql.store(record.id).await.unwrap(), None);
-        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), []);
+        assert_eq!(cql.account(&account(1)).await.unwrap().store_ids(), []);
         assert_eq!(cql.create_store(&record).await.unwrap(), Created::Now);
         assert_eq!(cql.store(record.id).await.unwrap(), Some(record.clone()));
-        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), [record.id]);
+        assert_eq!(
+            cql.account(&account(1)).await.unwrap().store_ids(),
+            [record.id]
+        );
 
         let changed = StoreRecord {
             display_name: "other".to_owned(),
@@ -103,8 +106,11 @@ async fn the_stores_of_an_account_come_by_age_and_from_it_alone() {
         cql.create_store(&foreign).await.unwrap();
         let mut ids: Vec<_> = records.iter().map(|record| record.id).collect();
         ids.sort_unstable();
-        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), ids);
-        assert_eq!(cql.stores_of(&account(2)).await.unwrap(), [foreign.id]);
+        assert_eq!(cql.account(&account(1)).await.unwrap().store_ids(), ids);
+        assert_eq!(
+            cql.account(&account(2)).await.unwrap().store_ids(),
+            [foreign.id]
+        );
     })
     .await;
 }
@@ -124,9 +130,12 @@ async fn what_a_crash_left_between_store_and_account_the_repetition_finishes() {
             .query_unpaged(unnamed, values)
             .await
             .unwrap();
-        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), []);
+        assert_eq!(cql.account(&account(1)).await.unwrap().store_ids(), []);
         assert_eq!(cql.create_store(&record).await.unwrap(), Created::Already);
-        assert_eq!(cql.stores_of(&account(1)).await.unwrap(), [record.id]);
+        assert_eq!(
+            cql.account(&account(1)).await.unwrap().store_ids(),
+            [record.id]
+        );
     })
     .await;
 }
@@ -141,7 +150,7 @@ async fn nobody_lists_a_store_of_somebody_else() {
             ..record.clone()
         };
         assert_eq!(cql.create_store(&thief).await.unwrap(), Created::Already);
-        assert_eq!(cql.stores_of(&account(2)).await.unwrap(), []);
+        assert_eq!(cql.account(&account(2)).await.unwrap().store_ids(), []);
         assert_eq!(cql.store(record.id).await.unwrap(), Some(record));
     })
     .await;
