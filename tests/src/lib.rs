@@ -22,3 +22,4 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod stage;
+pub mod tampered;

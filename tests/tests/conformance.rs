@@ -11,19 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use kith_domain::id::{AccountSid, OperationId, ProfileId, ProfileKey, StoreId};
-use kith_domain::identifier::ClaimKey;
-use kith_domain::operation::Operation;
-use kith_domain::store::StoreRecord;
-use kith_domain::time::Micros;
 use kith_embedded::{Embedded, EmbeddedLog, EmbeddedSource, Injection};
 use kith_kafka::{KafkaConfig, KafkaLog, KafkaSource};
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
-    Account, AccountWrite, CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control,
-    Created, DeadLetter, DeadLetters, Definitions, Durability, Identity, Lag, Listing, LogEvent,
-    NewRecord, NextOffset, Node, NodeRead, Order, Outcome, Owners, OwnersRead, Partition, Standing,
-    StoreWrite, TokenKey, TraitLog, TraitSource, Written,
+    AccountWrite, Conditional, DeadLetter, DeadLetters, Definitions, Durability, Identity, Lag,
+    LogEvent, NewRecord, NextOffset, Outcome, Partition, Standing, TraitLog, TraitSource, Written,
 };
 use kith_scylla::{Cql, CqlConfig};
 use kith_tests::conformance::{DatabaseFixture, LogFixture, database_cases, log_cases, run};
@@ -31,6 +24,7 @@ use kith_tests::engines::{embedded, kafka_topics, migrated_cql};
 use kith_tests::poll::until;
 use kith_tests::proxy::{Mode, Proxy};
 use kith_tests::servers::{cql_nodes, node};
+use kith_tests::tampered::{Tamper, Tampered};
 use tempfile::TempDir;
 
 fn report(failed: Vec<(&'static str, anyhow::Error)>) -> Result<()> {
@@ -327,146 +321,40 @@ enum Wrong {
     UnknownAsRefused,
 }
 
-#[derive(Clone)]
-struct WrongDatabase {
-    inner: Embedded,
-    wrong: Wrong,
-}
-
-impl Identity for WrongDatabase {
-    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
-        self.inner.claims(keys).await
-    }
-
-    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
-        self.inner.owners(reads).await
-    }
-
-    async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
-        self.inner.nodes(reads).await
-    }
-
-    async fn attempt(&self, statements: &[Conditional], durability: Durability) -> Vec<Outcome> {
-        let outcomes = self.inner.attempt(statements, durability).await;
+impl Tamper<Embedded> for Wrong {
+    async fn attempt(
+        &self,
+        inner: &Embedded,
+        statements: &[Conditional],
+        durability: Durability,
+    ) -> Vec<Outcome> {
+        let outcomes = inner.attempt(statements, durability).await;
         outcomes
             .into_iter()
             .zip(statements)
-            .map(
-                |(outcome, statement)| match (self.wrong, outcome, statement) {
-                    (Wrong::LostUpdate, Outcome::Refused(_), Conditional::Claim { .. }) => {
-                        Outcome::Applied
-                    }
-                    (Wrong::UnknownAsRefused, Outcome::Unknown, _) => {
-                        Outcome::Refused(Standing::default())
-                    }
-                    (_, outcome, _) => outcome,
-                },
-            )
+            .map(|(outcome, statement)| match (self, outcome, statement) {
+                (Self::LostUpdate, Outcome::Refused(_), Conditional::Claim { .. }) => {
+                    Outcome::Applied
+                }
+                (Self::UnknownAsRefused, Outcome::Unknown, _) => {
+                    Outcome::Refused(Standing::default())
+                }
+                (_, outcome, _) => outcome,
+            })
             .collect()
     }
-}
 
-impl Cells for WrongDatabase {
-    async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
-        self.inner.read(reads).await
-    }
-
-    async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
-        self.inner.write(batches, durability).await
-    }
-
-    async fn purge(
+    async fn write_account(
         &self,
-        profiles: &[ProfileKey],
-        time: Micros,
-        durability: Durability,
-    ) -> Result<(), PortError> {
-        self.inner.purge(profiles, time, durability).await
-    }
-}
-
-impl Listing for WrongDatabase {
-    async fn add(&self, profile: ProfileKey, durability: Durability) -> Result<(), PortError> {
-        self.inner.add(profile, durability).await
-    }
-
-    async fn remove(
-        &self,
-        profiles: &[ProfileKey],
-        durability: Durability,
-    ) -> Result<(), PortError> {
-        self.inner.remove(profiles, durability).await
-    }
-
-    async fn page(
-        &self,
-        store: StoreId,
-        order: Order,
-        after: Option<ProfileId>,
-        limit: usize,
-    ) -> Result<Vec<ProfileId>, PortError> {
-        self.inner.page(store, order, after, limit).await
-    }
-}
-
-impl Control for WrongDatabase {
-    async fn store(&self, store: StoreId) -> Result<Option<StoreRecord>, PortError> {
-        self.inner.store(store).await
-    }
-
-    async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
-        self.inner.create_store(record).await
-    }
-
-    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
-        self.inner.delete_store(account, store).await
-    }
-
-    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
-        self.inner.is_deleted(store).await
-    }
-}
-
-impl Definitions for WrongDatabase {
-    async fn token_key(&self) -> Result<TokenKey, PortError> {
-        self.inner.token_key().await
-    }
-
-    async fn account(&self, account: &AccountSid) -> Result<Account, PortError> {
-        self.inner.account(account).await
-    }
-
-    async fn write_account(&self, write: &AccountWrite) -> Result<Written, PortError> {
+        inner: &Embedded,
+        write: &AccountWrite,
+    ) -> Result<Written, PortError> {
         let mut write = write.clone();
-        if self.wrong == Wrong::LostUpdate {
+        if *self == Self::LostUpdate {
             // What was read is taken for what is there.
-            write.expected = self.inner.account(&write.account).await?.revision;
+            write.expected = inner.account(&write.account).await?.revision;
         }
-        self.inner.write_account(&write).await
-    }
-
-    async fn make_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
-        self.inner.make_store(record).await
-    }
-
-    async fn write_store(&self, write: &StoreWrite) -> Result<Written, PortError> {
-        self.inner.write_store(write).await
-    }
-
-    async fn operation(
-        &self,
-        account: &AccountSid,
-        operation: OperationId,
-    ) -> Result<Option<Operation>, PortError> {
-        self.inner.operation(account, operation).await
-    }
-
-    async fn put_operation(
-        &self,
-        account: &AccountSid,
-        operation: &Operation,
-    ) -> Result<(), PortError> {
-        self.inner.put_operation(account, operation).await
+        inner.write_account(&write).await
     }
 }
 
@@ -476,12 +364,12 @@ struct WrongFixture {
 }
 
 impl DatabaseFixture for WrongFixture {
-    type Database = WrongDatabase;
+    type Database = Tampered<Embedded, Wrong>;
 
-    fn database(&self) -> WrongDatabase {
-        WrongDatabase {
+    fn database(&self) -> Tampered<Embedded, Wrong> {
+        Tampered {
             inner: self.right.engine.clone(),
-            wrong: self.wrong,
+            how: self.wrong,
         }
     }
 

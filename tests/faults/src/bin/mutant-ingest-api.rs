@@ -7,22 +7,15 @@ use std::time::Duration;
 use clap::Command;
 use ingest_api::servers::serve::{self, Engines, Parts};
 use ingest_api::servers::{configure, taken};
-use kith_domain::id::{AccountSid, OperationId, ProfileId, ProfileKey, StoreId};
-use kith_domain::identifier::ClaimKey;
-use kith_domain::operation::Operation;
-use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_profiles::environment::{self, Environment, Omission};
-use kith_profiles::error::{ClockUnsound, PortError};
-use kith_profiles::ports::{
-    Account, AccountWrite, CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional,
-    Control, Created, Definitions, Durability, Identity, Listing, Node, NodeRead, Order, Outcome,
-    Owners, OwnersRead, StoreWrite, TokenKey, Written,
-};
+use kith_profiles::error::ClockUnsound;
+use kith_profiles::ports::{Clock, Conditional, Durability, Identity, Outcome};
 use kith_runtime::clock::SystemClock;
 use kith_runtime::lifecycle::{Exit, run_process};
 use kith_runtime::telemetry::Telemetry;
 use kith_scylla::Cql;
+use kith_tests::tampered::{Tamper, Tampered};
 
 fn main() -> ExitCode {
     let name = std::env::var("MUTANT").unwrap_or_default();
@@ -82,9 +75,9 @@ impl Mutant {
 fn mutate(engines: Engines, mutant: Mutant, behind: Duration) -> Mutated {
     Mutated {
         parts: environment::Parts {
-            database: Forcing {
+            database: Tampered {
                 inner: engines.database,
-                forces: matches!(mutant, Mutant::ForcesClaims),
+                how: Forces(matches!(mutant, Mutant::ForcesClaims)),
             },
             log: engines.log,
             clock: Behind {
@@ -104,17 +97,17 @@ type Log = <Engines as Environment>::Log;
 type Ids = <Engines as Environment>::Ids;
 
 struct Mutated {
-    parts: environment::Parts<Forcing, Log, Behind, Ids>,
+    parts: environment::Parts<Tampered<Cql, Forces>, Log, Behind, Ids>,
     omission: Option<Omission>,
 }
 
 impl Environment for Mutated {
-    type Database = Forcing;
+    type Database = Tampered<Cql, Forces>;
     type Log = Log;
     type Clock = Behind;
     type Ids = Ids;
 
-    fn database(&self) -> &Forcing {
+    fn database(&self) -> &Tampered<Cql, Forces> {
         &self.parts.database
     }
 
@@ -156,154 +149,43 @@ impl Clock for Behind {
     }
 }
 
-/// A database that takes a claim whatever its condition says.
-struct Forcing {
-    inner: Cql,
-    forces: bool,
-}
+/// Whether a claim is taken whatever its condition says.
+struct Forces(bool);
 
-impl Forcing {
-    async fn force(
+impl Tamper<Cql> for Forces {
+    async fn attempt(
         &self,
-        statement: &Conditional,
-        outcome: Outcome,
+        inner: &Cql,
+        statements: &[Conditional],
         durability: Durability,
-    ) -> Outcome {
-        let mut statement = statement.clone();
-        let mut outcome = outcome;
-        while let (Outcome::Refused(standing), Conditional::Claim { expected, id, .. }) =
-            (outcome, &mut statement)
-        {
-            if standing.claim_id == Some(*id) {
-                break;
-            }
-            *expected = standing.claim_id;
-            let answers = self.inner.attempt(&[statement.clone()], durability).await;
-            outcome = answers.first().copied().unwrap_or(Outcome::Unknown);
-        }
-        outcome
-    }
-}
-
-impl Identity for Forcing {
-    async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
-        self.inner.claims(keys).await
-    }
-
-    async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
-        self.inner.owners(reads).await
-    }
-
-    async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
-        self.inner.nodes(reads).await
-    }
-
-    async fn attempt(&self, statements: &[Conditional], durability: Durability) -> Vec<Outcome> {
-        let mut outcomes = self.inner.attempt(statements, durability).await;
-        if self.forces {
+    ) -> Vec<Outcome> {
+        let mut outcomes = inner.attempt(statements, durability).await;
+        if self.0 {
             for (statement, outcome) in statements.iter().zip(&mut outcomes) {
-                *outcome = self.force(statement, *outcome, durability).await;
+                *outcome = force(inner, statement, *outcome, durability).await;
             }
         }
         outcomes
     }
 }
 
-impl Cells for Forcing {
-    async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
-        self.inner.read(reads).await
+async fn force(
+    inner: &Cql,
+    statement: &Conditional,
+    outcome: Outcome,
+    durability: Durability,
+) -> Outcome {
+    let mut statement = statement.clone();
+    let mut outcome = outcome;
+    while let (Outcome::Refused(standing), Conditional::Claim { expected, id, .. }) =
+        (outcome, &mut statement)
+    {
+        if standing.claim_id == Some(*id) {
+            break;
+        }
+        *expected = standing.claim_id;
+        let answers = inner.attempt(&[statement.clone()], durability).await;
+        outcome = answers.first().copied().unwrap_or(Outcome::Unknown);
     }
-
-    async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
-        self.inner.write(batches, durability).await
-    }
-
-    async fn purge(
-        &self,
-        profiles: &[ProfileKey],
-        time: Micros,
-        durability: Durability,
-    ) -> Result<(), PortError> {
-        self.inner.purge(profiles, time, durability).await
-    }
-}
-
-impl Listing for Forcing {
-    async fn add(&self, profile: ProfileKey, durability: Durability) -> Result<(), PortError> {
-        self.inner.add(profile, durability).await
-    }
-
-    async fn remove(
-        &self,
-        profiles: &[ProfileKey],
-        durability: Durability,
-    ) -> Result<(), PortError> {
-        self.inner.remove(profiles, durability).await
-    }
-
-    async fn page(
-        &self,
-        store: StoreId,
-        order: Order,
-        after: Option<ProfileId>,
-        limit: usize,
-    ) -> Result<Vec<ProfileId>, PortError> {
-        self.inner.page(store, order, after, limit).await
-    }
-}
-
-impl Control for Forcing {
-    async fn store(&self, store: StoreId) -> Result<Option<StoreRecord>, PortError> {
-        self.inner.store(store).await
-    }
-
-    async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
-        self.inner.create_store(record).await
-    }
-
-    async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
-        self.inner.delete_store(account, store).await
-    }
-
-    async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
-        self.inner.is_deleted(store).await
-    }
-}
-
-impl Definitions for Forcing {
-    async fn token_key(&self) -> Result<TokenKey, PortError> {
-        self.inner.token_key().await
-    }
-
-    async fn account(&self, account: &AccountSid) -> Result<Account, PortError> {
-        self.inner.account(account).await
-    }
-
-    async fn write_account(&self, write: &AccountWrite) -> Result<Written, PortError> {
-        self.inner.write_account(write).await
-    }
-
-    async fn make_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
-        self.inner.make_store(record).await
-    }
-
-    async fn write_store(&self, write: &StoreWrite) -> Result<Written, PortError> {
-        self.inner.write_store(write).await
-    }
-
-    async fn operation(
-        &self,
-        account: &AccountSid,
-        operation: OperationId,
-    ) -> Result<Option<Operation>, PortError> {
-        self.inner.operation(account, operation).await
-    }
-
-    async fn put_operation(
-        &self,
-        account: &AccountSid,
-        operation: &Operation,
-    ) -> Result<(), PortError> {
-        self.inner.put_operation(account, operation).await
-    }
+    outcome
 }
