@@ -3,14 +3,16 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kith_domain::id::ProfileId;
 use kith_domain::settings::IdentitySettings;
 use kith_domain::store::StoreRecord;
 use kith_profiles::Profiles;
 use kith_profiles::environment::Omission;
 
 use crate::case::{Op, store};
-use crate::client::{Caller, Notes, Process};
+use crate::client::{Caller, Note, Notes, Process};
 use crate::executor::Executor;
+use crate::linear::Told;
 use crate::ports::{Shared, lock, parts};
 use crate::world::{Statement, World};
 
@@ -91,6 +93,16 @@ impl Script {
             left.is_none() && !self.executor.is_running(task),
             "{number} does not end"
         );
+    }
+
+    /// What a request was told; `None` where it has no answer.
+    #[must_use]
+    pub fn told(&self, number: u128) -> Option<Told<ProfileId>> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().find_map(|note| match note {
+            Note::Told(of, told) if *of == number => Some(*told),
+            _ => None,
+        })
     }
 
     /// Gives a request up where it is.

@@ -111,16 +111,17 @@ pub(crate) async fn exists<D: Database>(
     if found.has_node || found.rows.clock.is_some() {
         return Ok(true);
     }
-    // Without a clock row: a request that claimed for it has not been answered yet.
+    // Without a clock row: a request that claimed for it has not been answered yet. The clock row is read again with the rest:
+    // it may have been written since, by whoever's release took the rest away.
     let read = CellRead {
         at: ProfileKey {
             store,
             profile: found.start,
         },
-        select: vec![Select::Idents, Select::Traits],
+        select: vec![Select::Clock, Select::Idents, Select::Traits],
     };
     let rows = database.read(&[read]).await?.pop().unwrap_or_default();
-    Ok(!rows.idents.is_empty() || !rows.traits.is_empty())
+    Ok(rows.clock.is_some() || !rows.idents.is_empty() || !rows.traits.is_empty())
 }
 
 struct Walk {
