@@ -39,14 +39,22 @@ pub struct Load {
     is_over: AtomicBool,
     acknowledged: AtomicUsize,
     apis: Vec<Api>,
-    /// Of every ten creates by the draw, how many are of somebody new.
-    new_share: u32,
+    mix: Drawn,
+}
+
+/// What callers draw.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn {
+    /// Of every hundred requests, how many read: one half by id, one by identifier.
+    pub reads: u32,
+    /// Of every ten creates, how many are of somebody new.
+    pub new_of_ten: u32,
 }
 
 impl Load {
     /// A load on these.
     #[must_use]
-    pub fn new(apis: Vec<Api>, new_share: u32) -> Self {
+    pub fn new(apis: Vec<Api>, mix: Drawn) -> Self {
         Self {
             began: Instant::now(),
             clock: AtomicU64::new(0),
@@ -56,7 +64,7 @@ impl Load {
             is_over: AtomicBool::new(false),
             acknowledged: AtomicUsize::new(0),
             apis,
-            new_share,
+            mix,
         }
     }
 
@@ -117,8 +125,8 @@ impl Load {
     fn draw(&self, random: &mut StdRng) -> Asked {
         let known = self.people.load(Ordering::Relaxed);
         let kind = random.random_range(0..100);
-        if known > NEIGHBOURS && kind < 50 {
-            if kind < 25 {
+        if known > NEIGHBOURS && kind < self.mix.reads {
+            if kind < self.mix.reads / 2 {
                 let person = random.random_range(0..known);
                 let which = random.random_range(0..3);
                 return Asked::Lookup(identifiers_of(person)[which].clone());
@@ -128,7 +136,7 @@ impl Load {
                 return Asked::Fetch(answered[random.random_range(0..answered.len())]);
             }
         }
-        let is_new = known <= NEIGHBOURS || random.random_range(0..10) < self.new_share;
+        let is_new = known <= NEIGHBOURS || random.random_range(0..10) < self.mix.new_of_ten;
         let person = if is_new {
             self.people.fetch_add(1, Ordering::Relaxed)
         } else if random.random_range(0..10) < 3 {

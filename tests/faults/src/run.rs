@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, Services};
 use crate::dump;
 use crate::harm::{Range, Report, injure};
 use crate::history::{Asked, Record, Seen};
-use crate::load::Load;
+use crate::load::{Drawn, Load};
 
 /// How many read at once when everything is quiet.
 const READERS: usize = 24;
@@ -34,8 +34,8 @@ pub struct Plan {
     pub lasts: Duration,
     /// How many ask at once.
     pub callers: u64,
-    /// Of every ten creates, how many are of somebody new.
-    pub new_share: u32,
+    /// What they ask.
+    pub mix: Drawn,
     /// Which harm is done.
     pub harm: Range,
 }
@@ -64,7 +64,7 @@ pub async fn run(
     place: &Place,
     store: &StoreRecord,
 ) -> Result<Outcome> {
-    let load = Arc::new(Load::new(services.apis.clone(), plan.new_share));
+    let load = Arc::new(Load::new(services.apis.clone(), plan.mix));
     let callers: Vec<_> = (0..plan.callers)
         .map(|caller| {
             let (load, seed) = (Arc::clone(&load), plan.seed ^ (caller << 32));

@@ -21,6 +21,7 @@ use futures_util::future::try_join_all;
 use kith_faults::cluster::{Cluster, Services};
 use kith_faults::dump::{dump, session};
 use kith_faults::harm::Range;
+use kith_faults::load::Drawn;
 use kith_faults::run::{Outcome, Plan, run};
 use kith_tests::api::{Answer, Api};
 use kith_tests::poll::until;
@@ -163,8 +164,11 @@ async fn faults(cluster: &Cluster) -> Result<()> {
     let plan = Plan {
         seed: number("KITH_FAULTS_SEED", 20),
         lasts: Duration::from_secs(seconds),
-        callers: number("KITH_FAULTS_CALLERS", if is_full() { 64 } else { 32 }),
-        new_share: 1,
+        callers: number("KITH_FAULTS_CALLERS", if is_full() { 96 } else { 32 }),
+        mix: Drawn {
+            reads: if is_full() { 70 } else { 50 },
+            new_of_ten: 1,
+        },
         harm: Range::Everything,
     };
     let (place, store) = cluster.place().await?;
@@ -203,7 +207,7 @@ fn behind(process: usize) -> (String, String) {
     ("MUTANT_CLOCK_BEHIND_MS".into(), millis.to_string())
 }
 
-async fn mutant(cluster: &Cluster, name: &str, harm: Range, new_share: u32) -> Result<()> {
+async fn mutant(cluster: &Cluster, name: &str, harm: Range, new_of_ten: u32) -> Result<()> {
     let (place, store) = cluster.place().await?;
     let told = |process| vec![("MUTANT".to_owned(), name.to_owned()), behind(process)];
     let services = Services::start(&place, "mutant-ingest-api", told).await?;
@@ -211,7 +215,10 @@ async fn mutant(cluster: &Cluster, name: &str, harm: Range, new_share: u32) -> R
         seed: 7,
         lasts: Duration::from_secs(20),
         callers: 32,
-        new_share,
+        mix: Drawn {
+            reads: 50,
+            new_of_ten,
+        },
         harm,
     };
     let outcome = run(&plan, cluster, &services, &place, &store).await?;
@@ -233,7 +240,10 @@ async fn clocks_that_differ(cluster: &Cluster) -> Result<()> {
         seed: 7,
         lasts: Duration::from_secs(20),
         callers: 32,
-        new_share: 1,
+        mix: Drawn {
+            reads: 50,
+            new_of_ten: 1,
+        },
         harm: Range::Cuts,
     };
     let outcome = run(&plan, cluster, &services, &place, &store).await?;

@@ -99,9 +99,11 @@ impl Script {
     #[must_use]
     pub fn told(&self, number: u128) -> Option<Told<ProfileId>> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.iter().find_map(|note| match note {
-            Note::Told(of, told) if *of == number => Some(*told),
-            _ => None,
+        notes.iter().find_map(|note| {
+            let Note::Told(of, told) = note else {
+                return None;
+            };
+            (*of == number).then_some(*told)
         })
     }
 

@@ -4,8 +4,8 @@ mod cases;
 
 use cases::small::{
     a_change_and_a_create, a_create_and_a_deletion, a_create_and_a_merge, a_match_and_a_merge,
-    a_merge_and_a_deletion, an_eviction_and_a_merge, one_identifier, two_creators,
-    two_merges_and_two_deletions, two_that_agree,
+    a_merge_and_a_deletion, an_eviction_and_a_merge, one_identifier,
+    one_merge_twice_and_two_deletions, two_creators, two_merges_and_two_deletions, two_that_agree,
 };
 use kith_domain::settings::LimitPolicy;
 use kith_profiles::environment::Omission;
@@ -94,6 +94,13 @@ fn two_merges_against_two_deletions() {
     let name = "two merges against two deletions";
     explore(name, &two_merges_and_two_deletions(0));
     explore(name, &two_merges_and_two_deletions(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn one_merge_twice_against_two_deletions() {
+    let name = "one merge twice against two deletions";
+    explore(name, &one_merge_twice_and_two_deletions(0));
 }
 
 #[test]

@@ -60,6 +60,17 @@ pub(crate) fn two_merges_and_two_deletions(unknown: u8) -> Small {
     small(&[&[0], &[1], &[2]], clients, unknown)
 }
 
+/// Two merges of the same two people, and the deletions of both.
+pub(crate) fn one_merge_twice_and_two_deletions(unknown: u8) -> Small {
+    let clients = vec![
+        create(&[0, 1]),
+        create(&[1, 0]),
+        Op::Delete(0),
+        Op::Delete(1),
+    ];
+    small(&[&[0], &[1]], clients, unknown)
+}
+
 /// One e-mail address a person: somebody brings a second one, while that person is merged into an older one.
 pub(crate) fn an_eviction_and_a_merge(unknown: u8, policy: LimitPolicy) -> Small {
     let clients = vec![create(&[1, 2]), create(&[2, 4])];
