@@ -15,8 +15,8 @@ use crate::handlers::control::{
     update_store,
 };
 use crate::handlers::{
-    add_identifier, bulk, change_identifier, create, delete, fetch, fetch_identifier, list,
-    list_identifiers, list_traits, lookup, patch, remove_identifiers,
+    add_identifier, bulk, change_identifier, create, delete, explain, fetch, fetch_identifier,
+    list, list_identifiers, list_traits, lookup, patch, remove_identifiers,
 };
 
 /// Adds all routes. The first that matches is taken: words before ids.
@@ -53,6 +53,11 @@ fn configure_profiles<E: Environment>(config: &mut ServiceConfig) {
         .service(
             resource("/v1/Stores/{storeId}/Profiles/{profileId}/Traits", "GET")
                 .route(get().to(list_traits::<E>)),
+        )
+        // Our own, not the contract's.
+        .service(
+            resource("/v1/Stores/{storeId}/Profiles/{profileId}/Explain", "GET")
+                .route(get().to(explain::<E>)),
         )
         .service(
             resource(

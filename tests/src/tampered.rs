@@ -10,8 +10,8 @@ use kith_domain::time::Micros;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
     Account, AccountWrite, CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control,
-    Created, Database, Definitions, Durability, Identity, Listing, Node, NodeRead, Order, Outcome,
-    Owners, OwnersRead, StoreWrite, TokenKey, Written,
+    Created, Database, Definitions, Durability, Identity, LinkEvidence, Listing, Node, NodeRead,
+    Order, Outcome, Owners, OwnersRead, StoreWrite, TokenKey, Written,
 };
 
 /// What is done otherwise; by default nothing.
@@ -56,6 +56,10 @@ impl<D: Database + Definitions, T: Tamper<D>> Identity for Tampered<D, T> {
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
         self.inner.nodes(reads).await
+    }
+
+    async fn links(&self, of: &[ProfileKey]) -> Result<Vec<Vec<LinkEvidence>>, PortError> {
+        self.inner.links(of).await
     }
 
     async fn attempt(&self, statements: &[Conditional], durability: Durability) -> Vec<Outcome> {

@@ -11,6 +11,8 @@ use kith_domain::id::ProfileId;
 use kith_domain::identifier::IdType;
 use kith_domain::settings::{IdentifierConfig, LimitPolicy};
 use kith_kafka::KafkaLog;
+use kith_profiles::change::Removal;
+use kith_profiles::explain::{Explanation, Merge};
 use kith_profiles::ports::{Claim, Database, TraitLog};
 use kith_profiles::read::Located;
 use kith_scylla::Cql;
@@ -21,6 +23,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 const A: &str = "a@example.com";
 const B: &str = "+13175550100";
@@ -43,6 +46,8 @@ macro_rules! trials {
             e11_email_equivalence,
             e12_phone_equivalence,
             e13_type_boundaries,
+            a_merge_is_explained_by_what_its_request_carried,
+            an_explanation_outlives_the_values_that_it_names,
             e21_no_identifier,
             e22_identifier_of_the_wrong_type,
             e23_not_normalisable,
@@ -220,6 +225,107 @@ async fn e07_chain_merge<D: Database, L: TraitLog + 'static>(make: Make<'_, D, L
     s.is(json!({ "email": A, "phone": B }), p1).await?;
     ensure!(s.owners("chat", C).await? == [p1]);
     s.merged(&[p2, p3], p1).await
+}
+
+async fn a_merge_is_explained_by_what_its_request_carried<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let [p1, p2, p3] = three(&s, json!({ "chatId": C })).await?;
+    s.is(json!({ "phone": B, "chatId": C }), p2).await?;
+    // The third value is new: it is claimed for the survivor by the request that merges.
+    s.is(json!({ "email": A, "phone": B, "whatsapp": W }), p1)
+        .await?;
+    for merged in [p2, p3] {
+        let located = s.profiles.explain(&s.store, merged).await?;
+        ensure!(located == Located::Moved(p1), "{located:?}");
+    }
+    let explanation = explanation(&s, p1).await?;
+    ensure!(explanation.members == [p1, p2, p3], "{explanation:?}");
+    let origins: Vec<_> = explanation
+        .identifiers
+        .iter()
+        .map(|one| (one.id_type.as_str(), one.value.expose(), one.member))
+        .collect();
+    let expected = [
+        ("email", A, p1),
+        ("phone", B, p2),
+        ("chat", C, p3),
+        ("whatsapp", W, p1),
+    ];
+    ensure!(origins == expected, "{origins:?}");
+    let [first, second] = explanation.merges.as_slice() else {
+        anyhow::bail!("{:?}", explanation.merges)
+    };
+    ensure!((first.profile, first.into) == (p3, p2), "{first:?}");
+    ensure!((second.profile, second.into) == (p2, p1), "{second:?}");
+    ensure!(first.at < second.at);
+    ensure!(carried(first)? == [("phone", Some((B, p2))), ("chat", Some((C, p3)))]);
+    let whole = [
+        ("email", Some((A, p1))),
+        ("phone", Some((B, p2))),
+        ("whatsapp", Some((W, p1))),
+    ];
+    ensure!(carried(second)? == whole, "{second:?}");
+    let by = |id_type: &str| {
+        let mut all = explanation.identifiers.iter();
+        all.find(|one| one.id_type.as_str() == id_type)
+            .map(|one| one.request)
+    };
+    let reason = second.reason.as_ref().context("no reason")?;
+    ensure!(by("whatsapp") == Some(reason.request) && by("phone") != Some(reason.request));
+    ensure!(reason.settings_version == s.store.settings_version);
+    Ok(())
+}
+
+async fn an_explanation_outlives_the_values_that_it_names<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let [p1, p2] = apart(&s, [json!({ "email": A }), json!({ "phone": B })]).await?;
+    s.is(json!({ "email": A, "phone": B }), p1).await?;
+    let phone = IdType::new("phone");
+    s.profiles
+        .remove_identifiers(&s.target(p1), &phone, Removal::All)
+        .await?;
+    let explanation = explanation(&s, p1).await?;
+    ensure!(explanation.members == [p1, p2], "{explanation:?}");
+    ensure!(explanation.identifiers.len() == 1, "{explanation:?}");
+    let [merge] = explanation.merges.as_slice() else {
+        anyhow::bail!("{:?}", explanation.merges)
+    };
+    ensure!(carried(merge)? == [("email", Some((A, p1))), ("phone", None)]);
+
+    s.profiles.delete(&s.target(p1)).await?;
+    for gone in [p1, p2, ProfileId::from_uuid(Uuid::now_v7())] {
+        let located = s.profiles.explain(&s.store, gone).await?;
+        ensure!(located == Located::Gone, "{located:?}");
+    }
+    Ok(())
+}
+
+async fn explanation<D: Database, L: TraitLog + 'static>(
+    s: &Stage<D, L>,
+    profile: ProfileId,
+) -> Result<Explanation> {
+    match s.profiles.explain(&s.store, profile).await? {
+        Located::Here(explanation) => Ok(explanation),
+        elsewhere @ (Located::Moved(_) | Located::Gone) => anyhow::bail!("{elsewhere:?}"),
+    }
+}
+
+/// Type, and value and member of what is still there.
+type CarriedBy<'a> = (&'a str, Option<(&'a str, ProfileId)>);
+
+/// What a merge's request carried.
+fn carried(merge: &Merge) -> Result<Vec<CarriedBy<'_>>> {
+    let reason = merge.reason.as_ref().context("no reason")?;
+    let carried = reason.identifiers.iter().map(|one| {
+        let held = one.held.as_ref();
+        let held = held.map(|(value, member)| (value.expose(), *member));
+        (one.id_type.as_str(), held)
+    });
+    Ok(carried.collect())
 }
 
 async fn e09_two_merged_families_meet<D: Database, L: TraitLog + 'static>(

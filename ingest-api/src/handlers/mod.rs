@@ -5,6 +5,7 @@ use serde::Serialize;
 
 mod bulk;
 pub(crate) mod control;
+mod explain;
 mod identifiers;
 mod lookup;
 mod page;
@@ -12,6 +13,7 @@ mod profiles;
 mod traits;
 
 pub(crate) use bulk::bulk;
+pub(crate) use explain::explain;
 pub(crate) use identifiers::{
     add_identifier, change_identifier, fetch_identifier, list_identifiers, remove_identifiers,
 };

@@ -10,6 +10,7 @@ mod bulk;
 mod debts;
 mod definitions;
 mod drain;
+mod explain;
 mod harness;
 mod keys;
 mod operations;

@@ -41,6 +41,10 @@ async fn a_merged_id_leads_straight_to_the_canonical_profile() {
             .get(&format!("{}/{merged}/Identifiers", profiles()))
             .await;
         leads_to(&answered, &format!("{base}/{one}/Identifiers"), &one);
+        let answered = service
+            .get(&format!("{}/{merged}/Explain", profiles()))
+            .await;
+        leads_to(&answered, &format!("{base}/{one}/Explain"), &one);
     }
     assert_eq!(
         service.get(&format!("{}/{one}", profiles())).await.status,

@@ -48,6 +48,7 @@ async fn another_method_is_told_which_there_are() {
         (format!("{base}/Bulk"), "PUT"),
         (format!("{base}/{NO_PROFILE}"), "GET, PATCH, DELETE"),
         (format!("{base}/{NO_PROFILE}/Traits"), "GET"),
+        (format!("{base}/{NO_PROFILE}/Explain"), "GET"),
         (format!("{base}/{NO_PROFILE}/Identifiers"), "GET, POST"),
         (
             format!("{base}/{NO_PROFILE}/Identifiers/email"),

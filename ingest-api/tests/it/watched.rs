@@ -12,8 +12,8 @@ use kith_domain::time::Micros;
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
     Account, AccountWrite, CellBatch, CellRead, CellRows, Cells, Claim, Conditional, Control,
-    Created, Definitions, Durability, Identity, Listing, NewRecord, Node, NodeRead, Order, Outcome,
-    Owners, OwnersRead, StoreWrite, TokenKey, TraitLog, Written,
+    Created, Definitions, Durability, Identity, LinkEvidence, Listing, NewRecord, Node, NodeRead,
+    Order, Outcome, Owners, OwnersRead, StoreWrite, TokenKey, TraitLog, Written,
 };
 
 /// What a dependency does.
@@ -122,6 +122,11 @@ impl<D: Identity> Identity for WatchedDatabase<D> {
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
         self.reads().await?;
         self.inner.nodes(reads).await
+    }
+
+    async fn links(&self, of: &[ProfileKey]) -> Result<Vec<Vec<LinkEvidence>>, PortError> {
+        self.reads().await?;
+        self.inner.links(of).await
     }
 
     async fn attempt(&self, statements: &[Conditional], durability: Durability) -> Vec<Outcome> {

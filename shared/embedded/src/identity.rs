@@ -1,11 +1,11 @@
 //! The identity port: reads of claims, owners and nodes, and the way of conditional statements to the leader.
 
-use kith_domain::id::ProfileId;
+use kith_domain::id::{ProfileId, ProfileKey};
 use kith_domain::identifier::ClaimKey;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
-    Claim, Conditional, Durability, Identity, Node, NodeRead, Outcome, OwnerRows, Owners,
-    OwnersRead, SharedClaim, VerdictRow, Verdicts,
+    Claim, Conditional, Durability, Identity, LinkEvidence, Node, NodeRead, Outcome, OwnerRows,
+    Owners, OwnersRead, SharedClaim, Verdict, VerdictRow, Verdicts,
 };
 
 use crate::conditional;
@@ -49,6 +49,17 @@ impl Identity for Embedded {
                 .map(|read| node(&view, read))
                 .collect::<Result<_, _>>()
                 .map_err(|error| error.port("read node"))
+        })
+    }
+
+    async fn links(&self, of: &[ProfileKey]) -> Result<Vec<Vec<LinkEvidence>>, PortError> {
+        statement!("read", "node").run(|| {
+            self.check("read links")?;
+            let view = self.view();
+            of.iter()
+                .map(|at| links(&view, at))
+                .collect::<Result<_, _>>()
+                .map_err(|error| error.port("read links"))
         })
     }
 
@@ -148,6 +159,25 @@ fn verdict_row(name: &[u8], value: &[u8]) -> Result<VerdictRow, crate::layout::C
         token,
         verdict: VerdictCell::decode(value)?.verdict,
     })
+}
+
+fn links(view: &View, at: &ProfileKey) -> Result<Vec<LinkEvidence>, ReadError> {
+    let mut links = Vec::new();
+    for row in view.prefix(Space::Nodes, &key::verdicts(at)) {
+        let (name, value) = row?;
+        let link =
+            key::verdict_name(&name).and_then(|name| Ok((name, VerdictCell::decode(&value)?)));
+        let ((child, token), cell) = link.map_err(ReadError::row(Space::Nodes))?;
+        if cell.verdict == Verdict::Linked {
+            links.push(LinkEvidence {
+                child,
+                token,
+                decided_at: cell.decided_at,
+                evidence: cell.evidence.into(),
+            });
+        }
+    }
+    Ok(links)
 }
 
 const fn evidence_bytes(statement: &Conditional) -> usize {

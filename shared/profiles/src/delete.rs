@@ -13,9 +13,10 @@ use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{Conditional, Durability, Ids, TraitLog};
 use crate::protocol::attempt;
+use crate::protocol::evidence::evidence_of;
 use crate::protocol::find::{End, Root, exists, find_all};
 use crate::protocol::resolve::Question;
-use crate::protocol::{settle, survey};
+use crate::protocol::settle;
 use crate::purge::purge_record;
 use crate::read::Located;
 
@@ -52,7 +53,7 @@ impl<E: Environment> Profiles<E> {
                     pointer: Some(pointer),
                     ..
                 }) if !env.omits(Omission::SettleBeforeKill) => {
-                    let evidence = survey::evidence_of(&Question {
+                    let evidence = evidence_of(&Question {
                         store: target.store.clone(),
                         identifiers: Vec::new(),
                         at: Some(target.profile),

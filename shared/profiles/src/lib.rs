@@ -19,6 +19,7 @@ pub mod definitions;
 mod delete;
 pub mod environment;
 pub mod error;
+pub mod explain;
 mod flights;
 pub mod lookup;
 pub mod ports;

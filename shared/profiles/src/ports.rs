@@ -163,6 +163,19 @@ pub struct VerdictRow {
     pub verdict: Verdict,
 }
 
+/// One link of a node, with when and why it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LinkEvidence {
+    /// The child that was joined to the node.
+    pub child: ProfileId,
+    /// By which pointer.
+    pub token: LinkToken,
+    /// When, by the clock of whoever decided.
+    pub decided_at: Micros,
+    /// Why: as [`Conditional::Link`] gave it.
+    pub evidence: Bytes,
+}
+
 /// A conditional statement (`identity-protocol.md` 3). Each writes a fresh id and names the exact id it replaces, so it may
 /// be sent again unchanged, and once refused it can never succeed later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -335,6 +348,17 @@ pub trait Identity: Send + Sync {
         &self,
         reads: &[NodeRead],
     ) -> impl Future<Output = Result<Vec<Node>, PortError>> + Send;
+
+    /// Reads the links of nodes, with their evidence: every `linked` verdict, in no order, and nothing of a void one. One
+    /// answer a node, in order; empty where there is none. Nothing is decided by what this says: [`nodes`](Self::nodes) is
+    /// for that, and does not carry the evidence along.
+    ///
+    /// # Errors
+    /// [`PortError`]; nothing was changed.
+    fn links(
+        &self,
+        of: &[ProfileKey],
+    ) -> impl Future<Output = Result<Vec<Vec<LinkEvidence>>, PortError>> + Send;
 
     /// Tries conditional statements, each atomic by itself, in any order and at once. One outcome a statement, in order.
     fn attempt(

@@ -8,8 +8,8 @@ use kith_domain::identifier::ClaimKey;
 use kith_domain::time::Micros;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
-    Claim, Conditional, Durability, Identity, Node, NodeRead, Outcome, OwnerRows, Owners,
-    OwnersRead, Pointer, SharedClaim, VerdictRow, Verdicts,
+    Claim, Conditional, Durability, Identity, LinkEvidence, Node, NodeRead, Outcome, OwnerRows,
+    Owners, OwnersRead, Pointer, SharedClaim, Verdict, VerdictRow, Verdicts,
 };
 use uuid::Uuid;
 
@@ -35,6 +35,10 @@ impl Identity for Cql {
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
         try_join_all(reads.iter().map(|read| self.node(read))).await
+    }
+
+    async fn links(&self, of: &[ProfileKey]) -> Result<Vec<Vec<LinkEvidence>>, PortError> {
+        try_join_all(of.iter().map(|at| self.links_of(*at))).await
     }
 
     async fn attempt(&self, statements: &[Conditional], _: Durability) -> Vec<Outcome> {
@@ -172,6 +176,40 @@ impl Cql {
         })
         .await?;
         node(&prepared.text, at, columns, verdicts)
+    }
+
+    async fn links_of(&self, at: ProfileKey) -> Result<Vec<LinkEvidence>, PortError> {
+        let mut links = Vec::new();
+        self.pages(&self.0.statements.node_links, partition(at), |page| {
+            for row in page.rows::<(
+                Option<Uuid>,
+                Option<Uuid>,
+                Option<String>,
+                Option<i64>,
+                Option<Vec<u8>>,
+            )>()? {
+                let (child, token, verdict, decided_at, evidence) = row?;
+                // A partition with nothing but a pointer or a mark shows as one row without a key.
+                let (Some(child), Some(token)) = (child, token) else {
+                    continue;
+                };
+                let (child, token) = (ProfileId::from_uuid(child), LinkToken::from_uuid(token));
+                if verdict_row(child, token, verdict)?.verdict != Verdict::Linked {
+                    continue;
+                }
+                let decided_at = decided_at
+                    .ok_or_else(|| Corrupt(format!("no time under {child}, {token:?}")))?;
+                links.push(LinkEvidence {
+                    child,
+                    token,
+                    decided_at: Micros::from_micros(decided_at),
+                    evidence: evidence.unwrap_or_default().into(),
+                });
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(links)
     }
 
     async fn try_one(&self, statement: &Conditional) -> Decision {

@@ -128,6 +128,10 @@ statements! {
     node_all: Read "read_all" "SELECT" "node"
         "SELECT child, link_token, verdict, parent, parent_token, dead FROM {keyspace}.node \
          WHERE store = ? AND profile = ?";
+    /// What nobody decides by, and no other read brings along.
+    node_links: Read "read_links" "SELECT" "node"
+        "SELECT child, link_token, verdict, decided_at, evidence FROM {keyspace}.node \
+         WHERE store = ? AND profile = ?";
     point: Conditional "point" "UPDATE" "node"
         "UPDATE {keyspace}.node SET parent = ?, parent_token = ? WHERE store = ? AND profile = ? \
          IF dead = null AND parent_token = ?";

@@ -14,8 +14,8 @@ use kith_profiles::environment::{Environment, Omission};
 use kith_profiles::error::{ClockUnsound, PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, Cells, Claim, Clock, Conditional, Control, Created, Durability,
-    Identity, Ids, Listing, NewRecord, Node, NodeRead, Order, Outcome, Owners, OwnersRead,
-    TraitLog,
+    Identity, Ids, LinkEvidence, Listing, NewRecord, Node, NodeRead, Order, Outcome, Owners,
+    OwnersRead, TraitLog,
 };
 use uuid::Uuid;
 
@@ -190,6 +190,11 @@ impl Identity for Port {
         answers!(call, "nodes", Reply::Node(node) => node)
     }
 
+    async fn links(&self, of: &[ProfileKey]) -> Result<Vec<Vec<LinkEvidence>>, PortError> {
+        let call = self.call(of.iter().map(|at| Statement::ReadLinks(*at)));
+        answers!(call, "links", Reply::Links(links) => links)
+    }
+
     async fn attempt(&self, statements: &[Conditional], _: Durability) -> Vec<Outcome> {
         let call = self.call(statements.iter().cloned().map(Statement::Attempt));
         let replies = call.await.into_iter();
@@ -201,6 +206,7 @@ impl Identity for Port {
                 | Reply::Claim(_)
                 | Reply::Owners(_)
                 | Reply::Node(_)
+                | Reply::Links(_)
                 | Reply::Rows(_)
                 | Reply::Page(_)
                 | Reply::Store(_)

@@ -208,7 +208,9 @@ impl Cost {
     fn count(&mut self, statement: &Statement) {
         match statement {
             Statement::ReadClaim(_) | Statement::ReadOwners(_) => self.claims += 1,
-            Statement::ReadNode(_) | Statement::ReadStatics(_) => self.nodes += 1,
+            Statement::ReadNode(_) | Statement::ReadStatics(_) | Statement::ReadLinks(_) => {
+                self.nodes += 1
+            }
             Statement::ReadCells(_) | Statement::ReadMarks(..) => self.cells += 1,
             Statement::Attempt(_) => self.conditional += 1,
             Statement::WriteCells(_)

@@ -11,9 +11,9 @@ use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_domain::traits::TraitCell;
 use kith_profiles::ports::{
-    CellBatch, CellRead, CellRows, CellWrite, Claim, Conditional, IdentRow, LinkRow, LogRecord,
-    NewRecord, Node, NodeRead, Offset, Order, Outcome, OwnerRows, Owners, OwnersRead, Partition,
-    Pointer, Select, SharedClaim, Standing, Verdict, VerdictRow, Verdicts,
+    CellBatch, CellRead, CellRows, CellWrite, Claim, Conditional, IdentRow, LinkEvidence, LinkRow,
+    LogRecord, NewRecord, Node, NodeRead, Offset, Order, Outcome, OwnerRows, Owners, OwnersRead,
+    Partition, Pointer, Select, SharedClaim, Standing, Verdict, VerdictRow, Verdicts,
 };
 
 use crate::topic::Topic;
@@ -34,6 +34,8 @@ pub enum Statement {
     ReadNode(NodeRead),
     /// The second half of a node's read whose verdict was absent: the pointer and the mark, a moment later.
     ReadStatics(ProfileKey),
+    /// A read of a node's links with their evidence.
+    ReadLinks(ProfileKey),
     /// A conditional statement.
     Attempt(Conditional),
     /// A read of cells.
@@ -82,6 +84,7 @@ impl Statement {
             | Self::ReadOwners(_)
             | Self::ReadNode(_)
             | Self::ReadStatics(_)
+            | Self::ReadLinks(_)
             | Self::ReadCells(_)
             | Self::ReadMarks(..)
             | Self::Page(..)
@@ -103,6 +106,8 @@ pub enum Reply {
     Owners(Owners),
     /// To [`Statement::ReadNode`] and [`Statement::ReadStatics`].
     Node(Node),
+    /// To [`Statement::ReadLinks`].
+    Links(Vec<LinkEvidence>),
     /// To [`Statement::Attempt`].
     Outcome(Outcome),
     /// To [`Statement::ReadCells`].
@@ -139,6 +144,8 @@ pub struct World {
     claims: BTreeMap<ClaimKey, Claim>,
     owners: BTreeMap<ClaimKey, Owners>,
     nodes: BTreeMap<ProfileKey, Node>,
+    /// Why links were made. Nobody decides by it, so it is no part of what a world is told apart by.
+    links: BTreeMap<ProfileKey, Vec<LinkEvidence>>,
     cells: BTreeMap<ProfileKey, CellRows>,
     /// What was written to each partition: what a removal leaves of its rows is made from it.
     written: BTreeMap<ProfileKey, Vec<CellBatch>>,
@@ -460,6 +467,7 @@ impl World {
             Statement::ReadClaim(_)
             | Statement::ReadNode(_)
             | Statement::ReadStatics(_)
+            | Statement::ReadLinks(_)
             | Statement::ReadCells(_)
             | Statement::ReadMarks(..)
             | Statement::Page(..)
@@ -485,6 +493,9 @@ impl World {
                 let mut node = self.seen_node(*at, false);
                 node.verdicts.clear();
                 Reply::Node(node)
+            }
+            Statement::ReadLinks(at) => {
+                Reply::Links(self.links.get(at).cloned().unwrap_or_default())
             }
             Statement::ReadCells(read) => Reply::Rows(self.read_cells(read)),
             Statement::ReadMarks(read, members) => {
@@ -658,16 +669,26 @@ impl World {
                 child,
                 token,
                 expected,
-                ..
+                decided_at,
+                evidence,
             } => {
                 let row = VerdictRow {
                     child: *child,
                     token: *token,
                     verdict: Verdict::Linked,
                 };
-                self.on_node(*parent, *expected, Some(row), false, |node| {
+                let outcome = self.on_node(*parent, *expected, Some(row), false, |node| {
                     write_verdict(&mut node.verdicts, row);
-                })
+                });
+                if outcome == Outcome::Applied {
+                    self.links.entry(*parent).or_default().push(LinkEvidence {
+                        child: *child,
+                        token: *token,
+                        decided_at: *decided_at,
+                        evidence: evidence.clone(),
+                    });
+                }
+                outcome
             }
             Conditional::Void {
                 parent,

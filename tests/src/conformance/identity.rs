@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use kith_domain::id::{DeleteId, LinkToken, ProfileId, ProfileKey, RequestId};
 use kith_domain::identifier::ClaimKey;
 use kith_profiles::ports::{
-    Conditional, Durability, Identity, Node, NodeRead, Outcome, Pointer, Verdict, VerdictRow,
-    Verdicts,
+    Conditional, Durability, Identity, LinkEvidence, Node, NodeRead, Outcome, Pointer, Verdict,
+    VerdictRow, Verdicts,
 };
 
 use super::{DatabaseFixture, at, claim_id, key, profile, token, uuid};
@@ -519,6 +519,56 @@ pub(super) async fn node_reads_give_what_was_asked(f: &mut impl DatabaseFixture)
     all.sort_by_key(|row| row.child);
     ensure!(all == rows, "{all:?}");
     ensure!(nodes[4] == Node::default() && nodes[5] == Node::default());
+    Ok(())
+}
+
+pub(super) async fn links_are_read_with_their_evidence(f: &mut impl DatabaseFixture) -> Result<()> {
+    let (database, at, other) = (f.database(), key(), key());
+    // The void one is among them in the order of the rows.
+    let mut expected = Vec::new();
+    for number in 0..40_i64 {
+        let why = LinkEvidence {
+            child: profile(),
+            token: token(),
+            decided_at: super::at(1_000 + number),
+            evidence: format!("why {number}").into(),
+        };
+        let link = Conditional::Link {
+            parent: at,
+            child: why.child,
+            token: why.token,
+            expected: None,
+            decided_at: why.decided_at,
+            evidence: why.evidence.clone(),
+        };
+        applied(&database, &link).await?;
+        expected.push(why);
+    }
+    applied(&database, &void(at, profile(), token())).await?;
+    // A verdict never changes, and neither does what stands beside it.
+    let again = link(at, expected[0].child, expected[0].token, None);
+    refused(&database, &again).await?;
+    let unexplained = Conditional::Link {
+        parent: other,
+        child: profile(),
+        token: token(),
+        expected: None,
+        decided_at: super::at(5),
+        evidence: Bytes::new(),
+    };
+    applied(&database, &unexplained).await?;
+    let (pointer, dead) = (key(), key());
+    applied(&database, &point(pointer, None, profile()).0).await?;
+    applied(&database, &kill(dead, None).0).await?;
+
+    let read = database.links(&[other, at, pointer, dead, key()]).await?;
+    ensure!(read.len() == 5, "one answer a node");
+    ensure!(read[0].len() == 1 && read[0][0].evidence.is_empty());
+    let mut links = read[1].clone();
+    links.sort_by_key(|link| link.decided_at);
+    ensure!(links == expected, "{links:?}");
+    ensure!(read[2..].iter().all(Vec::is_empty), "{read:?}");
+    ensure!(database.links(&[]).await?.is_empty());
     Ok(())
 }
 

@@ -92,6 +92,7 @@ pub fn database_cases<F: DatabaseFixture>() -> Vec<Case<F>> {
         identity::a_kill_names_the_pointer_it_read,
         identity::of_a_link_and_a_kill_the_later_is_refused,
         identity::node_reads_give_what_was_asked,
+        identity::links_are_read_with_their_evidence,
         identity::answers_come_in_the_order_of_the_statements,
         identity::a_lost_answer_is_unknown_and_never_refused,
         identity::acknowledged_statements_survive_a_crash,

@@ -14,8 +14,8 @@ use kith_domain::traits::TraitCell;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{
     CellBatch, CellRead, CellRows, CellWrite, Cells, Claim, Clock, Conditional, Control, Created,
-    Durability, Identity, Listing, Node, NodeRead, Order, Outcome, Owners, OwnersRead, Select,
-    Standing, Verdicts,
+    Durability, Identity, LinkEvidence, Listing, Node, NodeRead, Order, Outcome, Owners,
+    OwnersRead, Select, Standing, Verdicts,
 };
 use tracing::{Instrument as _, info_span};
 
@@ -380,6 +380,11 @@ impl Identity for Database {
             node
         };
         Ok(reads.iter().map(node).collect())
+    }
+
+    async fn links(&self, of: &[ProfileKey]) -> Result<Vec<Vec<LinkEvidence>>, PortError> {
+        self.take_call("read links")?;
+        Ok(of.iter().map(|_| Vec::new()).collect())
     }
 
     async fn attempt(&self, statements: &[Conditional], _: Durability) -> Vec<Outcome> {

@@ -27,7 +27,8 @@ pub(crate) struct Held {
     pub(crate) key: ClaimKey,
     /// The request that put it there.
     pub(crate) by_request: RequestId,
-    added_at: Micros,
+    /// When the value was added, by the person's clock.
+    pub(crate) added_at: Micros,
     place: u16,
     /// Whether it is one of the owners of a value that several may own.
     is_shared: bool,

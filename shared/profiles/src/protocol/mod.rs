@@ -4,6 +4,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod chores;
+pub(crate) mod evidence;
 pub(crate) mod find;
 pub(crate) mod limits;
 pub(crate) mod members;

@@ -14,12 +14,13 @@ use kith_domain::settings::IdentitySettings;
 
 use super::attempt;
 use super::chores::write;
+use super::evidence::evidence;
 use super::find::{End, Found, find_all};
 use super::limits::{Held, held};
 use super::members::collect as collect_members;
 use super::resolve::{Joined, Question, State};
 use super::stamp;
-use super::survey::{Survey, Wanted, evidence};
+use super::survey::{Survey, Wanted};
 use crate::environment::{Environment, Omission};
 use crate::error::Trouble;
 use crate::ports::{

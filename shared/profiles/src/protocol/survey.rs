@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kith_domain::id::{ClaimId, ProfileId, RequestId};
-use kith_domain::identifier::{ClaimKey, IdType, Identifier};
+use kith_domain::identifier::{ClaimKey, Identifier};
 use kith_domain::time::Micros;
 
+use super::evidence::evidence;
 use super::find::{End, Found, Passed, Root};
 use super::resolve::Question;
 use crate::environment::{Environment, Omission};
@@ -190,27 +191,4 @@ pub(super) fn is_taken(survey: &Survey<'_>, root: Root, request: RequestId) -> b
         here.is_some_and(|owner| owner.id == root.id)
             && one.claim.is_some_and(|claim| claim.by_request != request)
     })
-}
-
-/// Why two profiles are joined: who asked, under which settings, and by which identifiers, named by their claims as they
-/// were read. No identifier values; an un-merge finds them in the identifier rows of these claims.
-pub(super) fn evidence<'a>(
-    question: &Question,
-    claims: impl Iterator<Item = (&'a IdType, Option<ClaimId>)>,
-) -> Bytes {
-    let identifiers: Vec<_> = claims
-        .map(|(id_type, claim)| serde_json::json!({ "type": id_type, "claim": claim }))
-        .collect();
-    let evidence = serde_json::json!({
-        "version": 1,
-        "request": question.request,
-        "settings": question.store.settings_version,
-        "identifiers": identifiers,
-    });
-    evidence.to_string().into()
-}
-
-/// The evidence of a request that settles what somebody else began.
-pub(crate) fn evidence_of(question: &Question) -> Bytes {
-    evidence(question, std::iter::empty())
 }
