@@ -166,7 +166,7 @@ async fn faults(cluster: &Cluster) -> Result<()> {
         lasts: Duration::from_secs(seconds),
         callers: number("KITH_FAULTS_CALLERS", if is_full() { 96 } else { 32 }),
         mix: Drawn {
-            reads: if is_full() { 70 } else { 50 },
+            reads: if is_full() { 80 } else { 50 },
             new_of_ten: 1,
         },
         harm: Range::Everything,
