@@ -7,7 +7,7 @@ mod bulk;
 pub(crate) mod control;
 mod identifiers;
 mod lookup;
-mod page;
+pub(crate) mod page;
 mod profiles;
 mod traits;
 

@@ -12,6 +12,7 @@ mod definitions;
 mod drain;
 mod harness;
 mod keys;
+mod openapi;
 mod operations;
 mod order_of_checks;
 mod outages;
