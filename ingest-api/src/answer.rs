@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::auth::authenticate;
 use crate::body::Unread;
 use crate::error::{ApiError, Invalid};
+use crate::public::is_public;
 
 /// The header that every answer carries.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("twilio-request-id");
@@ -52,15 +53,19 @@ pub(crate) async fn answer<E: Environment>(
     };
 
     // Before anything else, so that a stranger does not learn what exists.
-    let mut response = match authenticate(&app.service.credentials, request.headers()) {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            request.extensions_mut().insert(id);
-            next.call(request).await?.map_into_boxed_body()
-        }
-        Err(error) => {
-            let answer = actix_web::HttpResponse::from_error(error);
-            request.into_response(answer)
+    let mut response = if is_public(&route) {
+        next.call(request).await?.map_into_boxed_body()
+    } else {
+        match authenticate(&app.service.credentials, request.headers()) {
+            Ok(principal) => {
+                request.extensions_mut().insert(principal);
+                request.extensions_mut().insert(id);
+                next.call(request).await?.map_into_boxed_body()
+            }
+            Err(error) => {
+                let answer = actix_web::HttpResponse::from_error(error);
+                request.into_response(answer)
+            }
         }
     };
 

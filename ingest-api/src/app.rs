@@ -24,6 +24,7 @@ use kith_runtime::lifecycle::Stage;
 use tracing::warn;
 
 use crate::admission::{Admission, Bounds};
+use crate::public::Documents;
 use crate::rate::RateLimit;
 
 /// Bytes of bodies in memory at once, unless one body may be larger.
@@ -147,4 +148,5 @@ pub(crate) struct App<E: Environment> {
     pub(crate) service: Service<E>,
     pub(crate) local: SocketAddr,
     pub(crate) rate: Option<RateLimit>,
+    pub(crate) documents: Documents,
 }

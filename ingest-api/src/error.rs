@@ -24,7 +24,7 @@ use refusal::refused;
 /// Where codes are explained.
 const MORE_INFO: &str = "https://github.com/kith-project/kith/blob/main/docs/errors.md";
 /// Characters of a message at most.
-const MESSAGE_CHARS_MAX: usize = 1024;
+pub(crate) const MESSAGE_CHARS_MAX: usize = 1024;
 /// When to come back if nobody knows better.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(1);
 
@@ -42,7 +42,7 @@ pub(crate) enum ApiError {
     NoRoute,
     /// A route of the API, and another method; these are the methods that it has.
     #[error("method not allowed")]
-    MethodNotAllowed(&'static str),
+    MethodNotAllowed(Cow<'static, str>),
     /// The store's id in the path is not one.
     #[error("malformed store id")]
     MalformedStoreId,
@@ -290,7 +290,7 @@ impl ApiError {
             ),
             Self::MethodNotAllowed(allowed) => {
                 Shown::new(StatusCode::METHOD_NOT_ALLOWED, 20004, "Method not allowed")
-                    .with(ALLOW, *allowed)
+                    .with(ALLOW, allowed.clone())
             }
             Self::MalformedStoreId => Shown::new(
                 StatusCode::BAD_REQUEST,

@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::error::{ApiError, Invalid};
 
 /// Characters of the header at most.
-const CHARS_MAX: usize = 100;
+pub(crate) const CHARS_MAX: usize = 100;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,11 +11,11 @@ use crate::error::{ApiError, Invalid};
 use crate::token::CHARS_MAX;
 
 /// Items of a page if nobody says how many.
-const PAGE_SIZE: usize = 50;
+pub(crate) const PAGE_SIZE: usize = 50;
 /// Profiles of a page at most; a larger number means this one, because official clients turn any limit into a page size.
-const PAGE_SIZE_MAX: usize = 1000;
+pub(crate) const PAGE_SIZE_MAX: usize = 1000;
 /// Characters of the filter for trait groups.
-const FILTER_CHARS_MAX: usize = 256;
+pub(crate) const FILTER_CHARS_MAX: usize = 256;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

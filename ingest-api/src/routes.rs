@@ -1,10 +1,10 @@
-//! Which path and method is which operation. A path that exists answers other methods with those that it has; everything
-//! else under the listener is no route.
+//! Which path and method is which operation: the table of [`operation`](crate::operation), each row with its handler. A path
+//! that exists answers other methods with those that it has; everything else under the listener is no route.
 
 use std::future::ready;
 
-use actix_web::web::{self, ServiceConfig, get, post, to};
-use actix_web::{HttpResponse, Resource};
+use actix_web::web::{self, ServiceConfig, to};
+use actix_web::{HttpResponse, Route};
 use kith_profiles::environment::Environment;
 use kith_profiles::ports::Definitions;
 
@@ -18,113 +18,68 @@ use crate::handlers::{
     add_identifier, bulk, change_identifier, create, delete, explain, fetch, fetch_identifier,
     list, list_identifiers, list_traits, lookup, patch, remove_identifiers,
 };
+use crate::operation::{Name, PLACES, Place};
+use crate::public;
 
-/// Adds all routes. The first that matches is taken: words before ids.
+/// Adds all routes. The first that matches is taken.
 pub(crate) fn configure<E: Environment<Database: Definitions>>(config: &mut ServiceConfig) {
-    configure_profiles::<E>(config);
-    configure_definitions::<E>(config);
+    public::configure::<E>(config);
+    for place in &PLACES {
+        let mut resource = web::resource(place.path);
+        for operation in place.operations {
+            let route = web::method(operation.verb.method());
+            resource = resource.route(handled::<E>(operation.name, route));
+        }
+        let refused = refusal_of(place);
+        config.service(
+            resource.default_service(to(move || ready(Err::<HttpResponse, _>(refused.clone())))),
+        );
+    }
     config.default_service(to(|| ready(Err::<HttpResponse, _>(ApiError::NoRoute))));
 }
 
-fn configure_profiles<E: Environment>(config: &mut ServiceConfig) {
-    config
-        .service(
-            resource("/v1/Stores/{storeId}/Profiles", "GET, POST")
-                .route(get().to(list::<E>))
-                .route(post().to(create::<E>)),
-        )
-        .service(
-            resource("/v1/Stores/{storeId}/Profiles/Lookup", "POST").route(post().to(lookup::<E>)),
-        )
-        .service(
-            resource("/v1/Stores/{storeId}/Profiles/Bulk", "PUT").route(web::put().to(bulk::<E>)),
-        )
-        // A word of the contract that has no operation here yet: no id either.
-        .service(no_route("/v1/Stores/{storeId}/Profiles/Imports"))
-        .service(
-            resource(
-                "/v1/Stores/{storeId}/Profiles/{profileId}",
-                "GET, PATCH, DELETE",
-            )
-            .route(get().to(fetch::<E>))
-            .route(web::patch().to(patch::<E>))
-            .route(web::delete().to(delete::<E>)),
-        )
-        .service(
-            resource("/v1/Stores/{storeId}/Profiles/{profileId}/Traits", "GET")
-                .route(get().to(list_traits::<E>)),
-        )
-        // Our own, not the contract's.
-        .service(
-            resource("/v1/Stores/{storeId}/Profiles/{profileId}/Explain", "GET")
-                .route(get().to(explain::<E>)),
-        )
-        .service(
-            resource(
-                "/v1/Stores/{storeId}/Profiles/{profileId}/Identifiers",
-                "GET, POST",
-            )
-            .route(get().to(list_identifiers::<E>))
-            .route(post().to(add_identifier::<E>)),
-        )
-        .service(
-            resource(
-                "/v1/Stores/{storeId}/Profiles/{profileId}/Identifiers/{idType}",
-                "GET, PATCH, DELETE",
-            )
-            .route(get().to(fetch_identifier::<E>))
-            .route(web::patch().to(change_identifier::<E>))
-            .route(web::delete().to(remove_identifiers::<E>)),
-        );
+/// What a path answers methods that it does not have.
+fn refusal_of(place: &Place) -> ApiError {
+    if place.operations.is_empty() {
+        return ApiError::NoRoute;
+    }
+    let methods: Vec<_> = place
+        .operations
+        .iter()
+        .map(|operation| operation.verb.method().to_string())
+        .collect();
+    ApiError::MethodNotAllowed(methods.join(", ").into())
 }
 
-fn configure_definitions<E: Environment<Database: Definitions>>(config: &mut ServiceConfig) {
-    config
-        .service(
-            resource("/v1/ControlPlane/Stores", "GET, POST")
-                .route(get().to(list_stores::<E>))
-                .route(post().to(create_store::<E>)),
-        )
-        .service(
-            resource("/v1/ControlPlane/Stores/{storeId}", "GET, PATCH, DELETE")
-                .route(get().to(fetch_store::<E>))
-                .route(web::patch().to(update_store::<E>))
-                .route(web::delete().to(delete_store::<E>)),
-        )
-        .service(
-            resource("/v1/ControlPlane/Stores/{storeId}/TraitGroups", "GET, POST")
-                .route(get().to(list_groups::<E>))
-                .route(post().to(create_group::<E>)),
-        )
-        .service(
-            resource(
-                "/v1/ControlPlane/Stores/{storeId}/TraitGroups/{group}",
-                "GET, PATCH, DELETE",
-            )
-            .route(get().to(fetch_group::<E>))
-            .route(web::patch().to(update_group::<E>))
-            .route(web::delete().to(delete_group::<E>)),
-        )
-        .service(
-            resource(
-                "/v1/ControlPlane/Stores/{storeId}/IdentityResolutionSettings",
-                "GET, PUT",
-            )
-            .route(get().to(fetch_settings::<E>))
-            .route(web::put().to(replace_settings::<E>)),
-        )
-        .service(
-            resource("/v1/ControlPlane/Operations/{operationId}", "GET")
-                .route(get().to(fetch_operation::<E>)),
-        );
-}
-
-/// A path, and the methods that it has.
-fn resource(path: &'static str, methods: &'static str) -> Resource {
-    let refuse = move || ready(Err::<HttpResponse, _>(ApiError::MethodNotAllowed(methods)));
-    web::resource(path).default_service(to(refuse))
-}
-
-fn no_route(path: &'static str) -> Resource {
-    web::resource(path).default_service(to(|| ready(Err::<HttpResponse, _>(ApiError::NoRoute))))
+/// The route of an operation, with its handler.
+fn handled<E: Environment<Database: Definitions>>(name: Name, route: Route) -> Route {
+    match name {
+        Name::ListStores => route.to(list_stores::<E>),
+        Name::CreateStore => route.to(create_store::<E>),
+        Name::FetchStore => route.to(fetch_store::<E>),
+        Name::PatchStore => route.to(update_store::<E>),
+        Name::DeleteStore => route.to(delete_store::<E>),
+        Name::ListTraitGroups => route.to(list_groups::<E>),
+        Name::CreateTraitGroup => route.to(create_group::<E>),
+        Name::FetchTraitGroup => route.to(fetch_group::<E>),
+        Name::PatchTraitGroup => route.to(update_group::<E>),
+        Name::DeleteTraitGroup => route.to(delete_group::<E>),
+        Name::FetchIdentityResolutionSettings => route.to(fetch_settings::<E>),
+        Name::UpdateIdentityResolutionSettings => route.to(replace_settings::<E>),
+        Name::FetchOperation => route.to(fetch_operation::<E>),
+        Name::ListProfiles => route.to(list::<E>),
+        Name::CreateProfile => route.to(create::<E>),
+        Name::FetchProfile => route.to(fetch::<E>),
+        Name::PatchProfileTraits => route.to(patch::<E>),
+        Name::DeleteProfile => route.to(delete::<E>),
+        Name::CreateProfilesLookup => route.to(lookup::<E>),
+        Name::UpdateProfilesBulk => route.to(bulk::<E>),
+        Name::ListProfileTraits => route.to(list_traits::<E>),
+        Name::ExplainProfile => route.to(explain::<E>),
+        Name::ListProfileIdentifiers => route.to(list_identifiers::<E>),
+        Name::CreateProfileIdentifier => route.to(add_identifier::<E>),
+        Name::FetchProfileIdentifier => route.to(fetch_identifier::<E>),
+        Name::PatchProfileIdentifier => route.to(change_identifier::<E>),
+        Name::DeleteProfileIdentifier => route.to(remove_identifiers::<E>),
+    }
 }

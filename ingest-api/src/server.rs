@@ -23,6 +23,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::answer::answer;
 use crate::app::{App, Service};
+use crate::public::Documents;
 use crate::rate::RateLimit;
 use crate::routes::configure;
 use crate::span::{HttpSpan, carry};
@@ -64,10 +65,12 @@ pub fn bind<E: Environment<Database: Definitions>>(
     // Whatever is worked on is answered within the deadline; the rest is for writing and closing.
     let longest = service.limits.request_deadline + SILENT_AT_END + DISCONNECT_TIMEOUT;
     let rate = service.limits.rate.map(RateLimit::new);
+    let documents = Documents::new(service.public_url.as_deref());
     let data = Data::new(App {
         service,
         local,
         rate,
+        documents,
     });
     let (close_silent, closing) = watch::channel(false);
     let factory = move || {

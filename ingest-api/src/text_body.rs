@@ -4,6 +4,7 @@
 use std::fmt;
 
 use kith_domain::body::{BodyError, FieldError};
+use kith_domain::settings::TYPE_CHARS;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -11,8 +12,6 @@ use serde::de::{
 /// The member that names an identifier type.
 pub(crate) const ID_TYPE: &str = "idType";
 
-/// Characters of a type's name at most; there are at least two.
-const TYPE_CHARS: std::ops::RangeInclusive<usize> = 2..=30;
 /// Characters of a caller's own name that a fault repeats at most.
 const SHOWN_CHARS_MAX: usize = 64;
 /// Faults that are told at most.

@@ -110,7 +110,7 @@ fn all() -> Vec<ApiError> {
         ApiError::Unauthenticated,
         ApiError::Forbidden,
         ApiError::NoRoute,
-        ApiError::MethodNotAllowed("GET"),
+        ApiError::MethodNotAllowed("GET".into()),
         ApiError::MalformedStoreId,
         ApiError::NoStore,
         ApiError::StoreNotActive,

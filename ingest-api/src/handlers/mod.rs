@@ -8,7 +8,7 @@ pub(crate) mod control;
 mod explain;
 mod identifiers;
 mod lookup;
-mod page;
+pub(crate) mod page;
 mod profiles;
 mod traits;
 

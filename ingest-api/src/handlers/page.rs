@@ -8,7 +8,7 @@ use crate::query::Paging;
 use crate::token::List;
 
 /// Items of a page at most.
-const PAGE_SIZE_MAX: usize = 100;
+pub(crate) const PAGE_SIZE_MAX: usize = 100;
 
 /// One page of all items of a list, and the token of the next one if there is more. It begins after the position that the
 /// request's token named. Positions are unique, and their bytes sort as the items do.

@@ -1,10 +1,12 @@
 //! A service of its own for each test, and the requests to it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use ingest_api::{Admission, Bound, Limits, Service, bind, development_store};
+use kith_described::{Description, Exchange};
 use kith_domain::id::{AccountSid, StoreId};
 use kith_domain::schema::TraitDefinition;
 use kith_domain::store::{StoreRecord, StoreStatus};
@@ -18,7 +20,7 @@ use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::credentials::Credentials;
 use kith_runtime::health::Health;
 use kith_runtime::lifecycle::{Lifecycle, Stage};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -297,10 +299,12 @@ pub(crate) struct Answered {
 
 impl Answered {
     pub(crate) async fn of(request: RequestBuilder) -> Self {
-        Self::read(request.send().await.unwrap()).await
-    }
-
-    pub(crate) async fn read(response: Response) -> Self {
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let sent = request.body().and_then(reqwest::Body::as_bytes);
+        let sent: Option<Value> = sent.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let response = client.execute(request).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text:?}"));
@@ -310,7 +314,30 @@ impl Answered {
             body,
         };
         answered.check();
+        answered.check_description(&method, &path, sent.as_ref());
         answered
+    }
+
+    /// Holds the exchange against what the service says of itself.
+    fn check_description(&self, method: &Method, path: &str, sent: Option<&Value>) {
+        static DESCRIPTION: LazyLock<Description> =
+            LazyLock::new(|| Description::new(&ingest_api::description(None)).unwrap());
+        let headers: BTreeMap<String, String> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        let checked = DESCRIPTION.check(&Exchange {
+            method: method.as_str(),
+            path,
+            sent,
+            status: self.status,
+            headers: &headers,
+            answered: &self.body,
+        });
+        if let Err(fault) = checked {
+            panic!("{fault}");
+        }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

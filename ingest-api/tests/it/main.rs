@@ -13,6 +13,7 @@ mod drain;
 mod explain;
 mod harness;
 mod keys;
+mod openapi;
 mod operations;
 mod order_of_checks;
 mod outages;

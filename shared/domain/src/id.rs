@@ -79,7 +79,7 @@ macro_rules! as_text {
 
 /// Defines an id of the API: a UUID that is written with a prefix.
 macro_rules! resource_id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal $(, unminted $other:literal)*) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $pattern:literal $(, unminted $other:literal)*) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Uuid);
@@ -87,6 +87,8 @@ macro_rules! resource_id {
         impl $name {
             /// The prefix of the text form.
             pub const PREFIX: &'static str = $prefix;
+            /// The published pattern (ECMA 262): what does not match it is malformed.
+            pub const PATTERN: &'static str = $pattern;
 
             /// Takes a UUID for an id of this kind.
             #[must_use]
@@ -137,15 +139,15 @@ macro_rules! resource_id {
 
 resource_id! {
     /// A store: the unit of tenancy. Nothing crosses a store.
-    StoreId, "mem_store_", unminted "mem_service_"
+    StoreId, "mem_store_", "^mem_(store|service)_[0-7][0-9a-z]{25}$", unminted "mem_service_"
 }
 resource_id! {
     /// A profile. Ids are UUIDv7, so they sort by age, and the smallest of a set is its earliest profile.
-    ProfileId, "mem_profile_"
+    ProfileId, "mem_profile_", "^mem_profile_[0-7][0-9a-z]{25}$"
 }
 resource_id! {
     /// An operation of the control plane. Ids are UUIDv7.
-    OperationId, "mem_operation_"
+    OperationId, "mem_operation_", "^mem_operation_[0-7][0-9a-z]{25}$"
 }
 
 impl ProfileId {
@@ -370,6 +372,44 @@ mod tests {
     fn the_service_prefix_is_well_formed_and_names_nothing() {
         let text = "mem_service_00000000000000000000000000";
         assert_eq!(text.parse::<StoreId>(), Err(IdError::Unknown));
+    }
+
+    #[test]
+    fn what_the_pattern_takes_is_not_malformed_and_nothing_else() {
+        fn agrees<T: FromStr<Err = IdError>>(pattern: &str, text: &str) -> bool {
+            let matches = regex::Regex::new(pattern).unwrap().is_match(text);
+            assert_eq!(
+                matches,
+                !matches!(text.parse::<T>(), Err(IdError::Malformed)),
+                "{pattern} {text}"
+            );
+            matches
+        }
+        let mut taken = 0;
+        for prefix in [
+            "mem_store_",
+            "mem_service_",
+            "mem_profile_",
+            "mem_operation_",
+            "mem_",
+            "x",
+        ] {
+            for suffix in [
+                "00000000000000000000000000",
+                "7zzzzzzzzzzzzzzzzzzzzzzzzz",
+                "0000000000000000000000000u",
+                "8zzzzzzzzzzzzzzzzzzzzzzzzz",
+                "0000000000000000000000000A",
+                "000000000000000000000000000",
+                "0000000000000000000000000",
+            ] {
+                let text = format!("{prefix}{suffix}");
+                taken += usize::from(agrees::<StoreId>(StoreId::PATTERN, &text));
+                taken += usize::from(agrees::<ProfileId>(ProfileId::PATTERN, &text));
+                taken += usize::from(agrees::<OperationId>(OperationId::PATTERN, &text));
+            }
+        }
+        assert_eq!(taken, 12);
     }
 
     #[test]

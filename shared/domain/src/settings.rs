@@ -18,8 +18,10 @@ mod given;
 pub const TYPES_MAX: usize = 15;
 /// Characters of the name of an identifier type.
 pub const TYPE_CHARS: std::ops::RangeInclusive<usize> = 2..=30;
-const THRESHOLDS: std::ops::RangeInclusive<u8> = 50..=99;
-const LIMITS: std::ops::RangeInclusive<u16> = 1..=100;
+/// Percent of a threshold of [`MatchingAlgo::Fuzzy`].
+pub const THRESHOLDS: std::ops::RangeInclusive<u8> = 50..=99;
+/// Values of a type that a profile keeps at most: what settings may say.
+pub const LIMITS: std::ops::RangeInclusive<u16> = 1..=100;
 
 /// How values of a type are compared. Read in any case, written in lower case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

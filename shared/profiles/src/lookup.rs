@@ -14,7 +14,7 @@ use crate::protocol::find::find_all;
 use crate::read::canonical;
 
 /// Profiles in an answer at most (`memory-api.md` 6.7).
-const PROFILES_MAX: usize = 100;
+pub const PROFILES_MAX: usize = 100;
 
 impl<E: Environment> Profiles<E> {
     /// The canonical profiles that have an identifier, in order, the first 100; empty if it is free.

@@ -162,7 +162,7 @@ struct Fetched<'a> {
     meta: Meta,
 }
 
-/// GET `/v1/ControlPlane/Stores/{storeId}/TraitGroups/{group}`, with a page of its traits, by name.
+/// GET `/v1/ControlPlane/Stores/{storeId}/TraitGroups/{traitGroupName}`, with a page of its traits, by name.
 pub(crate) async fn fetch_group<E: Environment<Database: Definitions>>(call: Call<E>) -> Answer {
     call.answer_definition(async {
         call.store_id()?;
@@ -207,11 +207,11 @@ fn group_of<'a, E: Environment>(
     call: &Call<E>,
     store: &'a kith_domain::store::StoreRecord,
 ) -> Result<&'a TraitGroup, ApiError> {
-    let group = store.group(call.segment("group"));
+    let group = store.group(call.segment("traitGroupName"));
     group.ok_or_else(|| Refusal::NoGroup.into())
 }
 
-/// PATCH `/v1/ControlPlane/Stores/{storeId}/TraitGroups/{group}`
+/// PATCH `/v1/ControlPlane/Stores/{storeId}/TraitGroups/{traitGroupName}`
 pub(crate) async fn update_group<E: Environment<Database: Definitions>>(
     call: Call<E>,
     payload: Payload,
@@ -232,7 +232,7 @@ pub(crate) async fn update_group<E: Environment<Database: Definitions>>(
     .await
 }
 
-/// DELETE `/v1/ControlPlane/Stores/{storeId}/TraitGroups/{group}`
+/// DELETE `/v1/ControlPlane/Stores/{storeId}/TraitGroups/{traitGroupName}`
 pub(crate) async fn delete_group<E: Environment<Database: Definitions>>(call: Call<E>) -> Answer {
     call.answer_definition(async {
         call.require_write()?;
@@ -242,7 +242,7 @@ pub(crate) async fn delete_group<E: Environment<Database: Definitions>>(call: Ca
         let subject = subject(&call, &store, "")?;
         let (profiles, name) = (
             Arc::clone(call.profiles()),
-            call.segment("group").to_owned(),
+            call.segment("traitGroupName").to_owned(),
         );
         let work = async move { profiles.delete_group(&subject, &name).await };
         let deleted = call.run("delete group", permit, work).await?;
