@@ -11,6 +11,7 @@ mod debts;
 mod definitions;
 mod drain;
 mod harness;
+mod hostile;
 mod keys;
 mod operations;
 mod order_of_checks;
