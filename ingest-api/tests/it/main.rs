@@ -21,6 +21,7 @@ mod rate;
 mod redirects;
 mod routes;
 mod telemetry;
+mod tenancy;
 mod watched;
 mod wire;
 mod writes;
