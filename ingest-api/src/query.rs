@@ -168,6 +168,8 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn fields(error: ApiError) -> String {
@@ -264,5 +266,34 @@ mod tests {
             assert_eq!(fields(error), "traitGroups");
         }
         assert!(trait_groups(&format!("traitGroups={}", "é".repeat(256))).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_size_is_digits_that_are_not_all_zero(text in "[0-9]{0,30}|[ -~]{0,8}") {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let size = page_size(&text);
+            prop_assert_eq!(size.is_some(), digits && text.bytes().any(|byte| byte != b'0'));
+            prop_assert!(size.is_none_or(|size| (1..=PAGE_SIZE_MAX).contains(&size)));
+        }
+
+        #[test]
+        fn no_query_makes_it_panic(
+            query in prop_oneof![
+                any::<String>(),
+                "((pageSize|pageToken|orderBy|traitGroups|removeAll|includeTraits)=?[%0-9a-fA-Z&;+ ]{0,6}&?){0,4}",
+            ],
+        ) {
+            // Each is an answer or a refusal; what is taken keeps to its bounds.
+            if let Ok(paging) = paging(&query) {
+                prop_assert!((1..=PAGE_SIZE_MAX).contains(&paging.size));
+                prop_assert!(paging.token.is_none_or(|token| token.len() <= CHARS_MAX));
+            }
+            if let Ok(Some(names)) = trait_groups(&query) {
+                prop_assert!(names.iter().map(|name| name.chars().count()).sum::<usize>() <= FILTER_CHARS_MAX);
+            }
+            drop(remove_all(&query));
+            drop(include_traits(&query));
+        }
     }
 }

@@ -113,6 +113,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
@@ -234,6 +235,27 @@ mod tests {
             &"A".repeat(5_000),
         ] {
             assert_eq!(list.position(text), Err(NoToken));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_position_is_read_back_and_no_other_text_is_a_token(
+            after in proptest::collection::vec(any::<u8>(), 0..80),
+            text in prop_oneof![any::<String>(), "[A-Za-z0-9_-]{0,120}"],
+        ) {
+            let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
+            let list = List {
+                endpoint: "profiles",
+                account: &account,
+                store: Some(store(1)),
+                profile: None,
+                group: None,
+                order: Order::Descending,
+                key: &key,
+            };
+            prop_assert_eq!(list.position(&list.token(&after)), Ok(after));
+            prop_assert_eq!(list.position(&text), Err(NoToken));
         }
     }
 }

@@ -316,3 +316,101 @@ async fn an_operator_sees_what_the_process_does() -> Result<()> {
     ensure!(live.status().is_success(), "{}", live.status());
     pair.stop().await
 }
+
+/// Groups beside `Contact`, and traits of each: all that a store may have.
+const GROUPS: usize = 49;
+const TRAITS: usize = 95;
+/// Traits that hold long texts, so that the body is as large as one may be; the others hold numbers, which grow in the log.
+const TEXTS: usize = 22;
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// A body of exactly as many bytes as one may have, whose event is more than twice the size of an ordinary record: 4,633 traits of
+/// a hundred numbers, 22 of a hundred texts.
+fn largest_body() -> Result<String> {
+    let numbers = format!("[{}]", vec!["2e9"; 100].join(","));
+    let texts = format!(
+        "[{}]",
+        vec![format!("\"{}\"", "t".repeat(1024)); 100].join(",")
+    );
+    let mut left = TEXTS;
+    let mut groups = vec!["\"Contact\":{\"email\":\"largest.person@example.com\"}".to_owned()];
+    for group in 0..GROUPS {
+        let traits = (0..TRAITS).map(|name| {
+            let value = if left > 0 && name == 0 {
+                left -= 1;
+                &texts
+            } else {
+                &numbers
+            };
+            format!("\"t{name}\":{value}")
+        });
+        let traits: Vec<String> = traits.collect();
+        groups.push(format!("\"g{group}\":{{{}}}", traits.join(",")));
+    }
+    let body = format!("{{\"traits\":{{{}}}}}", groups.join(","));
+    let blanks = BODY_BYTES_MAX.checked_sub(body.len());
+    Ok(body + &" ".repeat(blanks.context("larger than a body may be")?))
+}
+
+/// What the API takes, the log takes, and the worker applies: else identifiers would be claimed for a request that never can be
+/// accepted.
+async fn the_largest_body_goes_through_the_log(pair: Pair) -> Result<()> {
+    let api = pair.api().new_store("largest").await?;
+    let traits: serde_json::Map<_, _> = (0..TRAITS)
+        .map(|name| (format!("t{name}"), json!({ "dataType": "ARRAY" })))
+        .collect();
+    for group in 0..GROUPS {
+        api.new_group(&format!("g{group}"), traits.clone().into())
+            .await?;
+    }
+    let body = largest_body()?;
+    kith_tests::privacy::sent(&json!(["largest.person@example.com", "t".repeat(1024)]));
+    let url = format!("{}/v1{}/Profiles", api.base(), api.store_path());
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let send = |body: String| {
+        client
+            .post(&url)
+            .basic_auth(kith_tests::api::ACCOUNT, Some(kith_tests::api::TOKEN))
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+    };
+    let answer = send(format!("{body} ")).await?;
+    ensure!(answer.status() == 413, "{}", answer.status());
+    // A busy machine may need more than one try; a record that is too large would be refused each time.
+    let id = until(Duration::from_secs(60), "the largest body", || async {
+        let answer = send(body.clone()).await?;
+        let status = answer.status();
+        let answer: serde_json::Value = answer.json().await?;
+        ensure!(status == 202, "{status}: {answer}");
+        Ok(answer["id"].as_str().map(str::to_owned))
+    })
+    .await?;
+    let last = format!("g{}", GROUPS - 1);
+    until(Duration::from_secs(60), "its last traits", || async {
+        let path = format!("/Profiles/{id}?traitGroups={last}");
+        let read = api.send(reqwest::Method::GET, &path, None).await?;
+        ensure!(read.status == 200, "{}", read.status);
+        let traits = read.body["traits"][&last].as_object();
+        let is_whole = traits.is_some_and(|traits| {
+            traits.len() == TRAITS && traits.values().all(|value| *value == json!(vec![2e9; 100]))
+        });
+        Ok(is_whole.then_some(()))
+    })
+    .await?;
+    pair.stop().await
+}
+
+fn patient() -> Shape {
+    Shape::single().with("KITH_REQUEST_DEADLINE", "20s")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standalones_log_takes_the_largest_body() -> Result<()> {
+    the_largest_body_goes_through_the_log(Pair::standalone(&patient()).await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_takes_the_largest_body() -> Result<()> {
+    the_largest_body_goes_through_the_log(Pair::servers(&patient()).await?).await
+}

@@ -53,6 +53,7 @@ fn taken() -> SettingSet {
         .take(table::KAFKA)
         .take(table::KAFKA_TOPICS)
         .take(table::KAFKA_CONSUMER)
+        .take(&[&table::BODY_BYTES_MAX])
 }
 
 fn command(taken: &SettingSet) -> Command {

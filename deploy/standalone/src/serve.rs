@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use ingest_api::{Admission, Limits, Service, bind, development_store, public_url};
+use kith_domain::event::record_bytes_max;
 use kith_domain::id::AccountSid;
 use kith_domain::time::Micros;
 use kith_embedded::{Embedded, EmbeddedLog, Options, Retention};
@@ -162,6 +163,10 @@ fn options(settings: &Settings, clock: &SystemClock) -> Result<Options, ConfigEr
     if let Some(partitions) = NonZeroU16::new(partitions) {
         options.log_partitions = partitions;
     }
+    // What the API takes, the log takes.
+    let body: ByteSize = settings.get(&table::BODY_BYTES_MAX)?;
+    options.record_bytes_max = record_bytes_max(body.as_usize()).max(options.record_bytes_max);
+    options.queue_bytes_max = (2 * options.record_bytes_max).max(options.queue_bytes_max);
     options.retention = Retention {
         age: settings.get(&table::LOG_RETENTION)?,
         ..options.retention

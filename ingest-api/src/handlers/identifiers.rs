@@ -215,6 +215,7 @@ pub(super) fn identifier(
             IdentifierError::UnknownType => ID_TYPE,
             IdentifierError::Empty
             | IdentifierError::TooLong
+            | IdentifierError::HasNul
             | IdentifierError::NotNormalizable => field,
         };
         ApiError::Invalid(Invalid::field(field, reason(error)))
@@ -226,6 +227,7 @@ fn reason(error: IdentifierError) -> &'static str {
         IdentifierError::UnknownType => "is not a configured identifier type",
         IdentifierError::Empty => "must not be empty",
         IdentifierError::TooLong => "must be at most 255 characters",
+        IdentifierError::HasNul => "must not have the character U+0000",
         IdentifierError::NotNormalizable => "cannot be normalised",
     }
 }

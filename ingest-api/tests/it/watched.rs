@@ -36,6 +36,7 @@ pub(crate) struct Watch {
     pub(crate) reads: AtomicUsize,
     pub(crate) writes: AtomicUsize,
     pub(crate) records: AtomicUsize,
+    statements: Mutex<Vec<String>>,
     database: Mutex<Mode>,
     log: Mutex<Mode>,
 }
@@ -46,6 +47,7 @@ impl Watch {
             reads: AtomicUsize::new(0),
             writes: AtomicUsize::new(0),
             records: AtomicUsize::new(0),
+            statements: Mutex::default(),
             database: Mutex::new(Mode::Up),
             log: Mutex::new(Mode::Up),
         })
@@ -72,6 +74,11 @@ impl Watch {
     pub(crate) fn read(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
     }
+
+    /// The statements since this was last asked, each with what it was about.
+    pub(crate) fn statements(&self) -> Vec<String> {
+        std::mem::take(&mut *self.statements.lock().unwrap())
+    }
 }
 
 async fn meet(mode: Mode) -> Result<(), PortError> {
@@ -97,30 +104,45 @@ pub(crate) struct WatchedDatabase<D> {
 }
 
 impl<D> WatchedDatabase<D> {
-    fn reads(&self) -> impl Future<Output = Result<(), PortError>> + Send + use<D> {
+    fn reads(
+        &self,
+        statement: String,
+    ) -> impl Future<Output = Result<(), PortError>> + Send + use<D> {
         self.watch.reads.fetch_add(1, Ordering::SeqCst);
-        meet(*self.watch.database.lock().unwrap())
+        self.meets(statement)
     }
 
-    fn writes(&self) -> impl Future<Output = Result<(), PortError>> + Send + use<D> {
+    fn writes(
+        &self,
+        statement: String,
+    ) -> impl Future<Output = Result<(), PortError>> + Send + use<D> {
         self.watch.writes.fetch_add(1, Ordering::SeqCst);
+        self.meets(statement)
+    }
+
+    fn meets(
+        &self,
+        statement: String,
+    ) -> impl Future<Output = Result<(), PortError>> + Send + use<D> {
+        self.watch.statements.lock().unwrap().push(statement);
         meet(*self.watch.database.lock().unwrap())
     }
 }
 
 impl<D: Identity> Identity for WatchedDatabase<D> {
     async fn claims(&self, keys: &[ClaimKey]) -> Result<Vec<Option<Claim>>, PortError> {
-        self.reads().await?;
+        self.reads(format!("claims of {} keys", keys.len())).await?;
         self.inner.claims(keys).await
     }
 
     async fn owners(&self, reads: &[OwnersRead]) -> Result<Vec<Owners>, PortError> {
-        self.reads().await?;
+        self.reads(format!("owners of {} keys", reads.len()))
+            .await?;
         self.inner.owners(reads).await
     }
 
     async fn nodes(&self, reads: &[NodeRead]) -> Result<Vec<Node>, PortError> {
-        self.reads().await?;
+        self.reads(format!("nodes {reads:?}")).await?;
         self.inner.nodes(reads).await
     }
 
@@ -130,7 +152,10 @@ impl<D: Identity> Identity for WatchedDatabase<D> {
     }
 
     async fn attempt(&self, statements: &[Conditional], durability: Durability) -> Vec<Outcome> {
-        match self.writes().await {
+        match self
+            .writes(format!("attempt {} statements", statements.len()))
+            .await
+        {
             Ok(()) => self.inner.attempt(statements, durability).await,
             Err(_) => vec![Outcome::Unknown; statements.len()],
         }
@@ -139,12 +164,13 @@ impl<D: Identity> Identity for WatchedDatabase<D> {
 
 impl<D: Cells> Cells for WatchedDatabase<D> {
     async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
-        self.reads().await?;
+        self.reads(format!("read {reads:?}")).await?;
         self.inner.read(reads).await
     }
 
     async fn write(&self, batches: &[CellBatch], durability: Durability) -> Result<(), PortError> {
-        self.writes().await?;
+        self.writes(format!("write {} batches", batches.len()))
+            .await?;
         self.inner.write(batches, durability).await
     }
 
@@ -154,14 +180,14 @@ impl<D: Cells> Cells for WatchedDatabase<D> {
         time: Micros,
         durability: Durability,
     ) -> Result<(), PortError> {
-        self.writes().await?;
+        self.writes(format!("purge {profiles:?}")).await?;
         self.inner.purge(profiles, time, durability).await
     }
 }
 
 impl<D: Listing> Listing for WatchedDatabase<D> {
     async fn add(&self, profile: ProfileKey, durability: Durability) -> Result<(), PortError> {
-        self.writes().await?;
+        self.writes(format!("add {profile:?}")).await?;
         self.inner.add(profile, durability).await
     }
 
@@ -170,7 +196,7 @@ impl<D: Listing> Listing for WatchedDatabase<D> {
         profiles: &[ProfileKey],
         durability: Durability,
     ) -> Result<(), PortError> {
-        self.writes().await?;
+        self.writes(format!("remove {profiles:?}")).await?;
         self.inner.remove(profiles, durability).await
     }
 
@@ -181,7 +207,8 @@ impl<D: Listing> Listing for WatchedDatabase<D> {
         after: Option<ProfileId>,
         limit: usize,
     ) -> Result<Vec<ProfileId>, PortError> {
-        self.reads().await?;
+        self.reads(format!("page {store} {order:?} {after:?} {limit}"))
+            .await?;
         self.inner.page(store, order, after, limit).await
     }
 }
@@ -192,22 +219,23 @@ impl<D: Definitions> Definitions for WatchedDatabase<D> {
     }
 
     async fn account(&self, account: &AccountSid) -> Result<Account, PortError> {
-        self.reads().await?;
+        self.reads(format!("account {account}")).await?;
         self.inner.account(account).await
     }
 
     async fn write_account(&self, write: &AccountWrite) -> Result<Written, PortError> {
-        self.writes().await?;
+        self.writes(format!("write account {}", write.account))
+            .await?;
         self.inner.write_account(write).await
     }
 
     async fn make_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
-        self.writes().await?;
+        self.writes("make store".to_owned()).await?;
         self.inner.make_store(record).await
     }
 
     async fn write_store(&self, write: &StoreWrite) -> Result<Written, PortError> {
-        self.writes().await?;
+        self.writes("write store".to_owned()).await?;
         self.inner.write_store(write).await
     }
 
@@ -216,7 +244,8 @@ impl<D: Definitions> Definitions for WatchedDatabase<D> {
         account: &AccountSid,
         operation: OperationId,
     ) -> Result<Option<Operation>, PortError> {
-        self.reads().await?;
+        self.reads(format!("operation {account} {operation}"))
+            .await?;
         self.inner.operation(account, operation).await
     }
 
@@ -225,29 +254,30 @@ impl<D: Definitions> Definitions for WatchedDatabase<D> {
         account: &AccountSid,
         operation: &Operation,
     ) -> Result<(), PortError> {
-        self.writes().await?;
+        self.writes(format!("put operation {account}")).await?;
         self.inner.put_operation(account, operation).await
     }
 }
 
 impl<D: Control> Control for WatchedDatabase<D> {
     async fn store(&self, store: StoreId) -> Result<Option<StoreRecord>, PortError> {
-        self.reads().await?;
+        self.reads(format!("store {store}")).await?;
         self.inner.store(store).await
     }
 
     async fn create_store(&self, record: &StoreRecord) -> Result<Created, PortError> {
-        self.writes().await?;
+        self.writes("create store".to_owned()).await?;
         self.inner.create_store(record).await
     }
 
     async fn delete_store(&self, account: &AccountSid, store: StoreId) -> Result<bool, PortError> {
-        self.writes().await?;
+        self.writes(format!("delete store {account} {store}"))
+            .await?;
         self.inner.delete_store(account, store).await
     }
 
     async fn is_deleted(&self, store: StoreId) -> Result<bool, PortError> {
-        self.reads().await?;
+        self.reads(format!("is deleted {store}")).await?;
         self.inner.is_deleted(store).await
     }
 }

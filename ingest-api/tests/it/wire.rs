@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::harness::{ACCOUNT, Setup, TOKEN, TestService, check_error, profiles};
 
 /// Sends bytes and reads until the server closes.
-async fn exchange(service: &TestService, bytes: &[u8]) -> String {
+pub(crate) async fn exchange(service: &TestService, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(service.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     read_to_end(&mut stream).await
@@ -28,7 +28,7 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
 }
 
 /// Status and body of an answer that closes its connection, checked for what every answer must have.
-fn parsed(text: &str) -> (u16, Value) {
+pub(crate) fn parsed(text: &str) -> (u16, Value) {
     let (head, body) = text
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no answer: {text:?}"));

@@ -22,8 +22,10 @@ use crate::traits::{CellBytes, TraitValue, TraitWrite};
 use crate::{body, object};
 
 mod purge;
+mod size;
 
 pub use purge::{PurgeEvent, Scope};
+pub use size::record_bytes_max;
 
 /// The version that is written, and the only one that is read.
 pub const VERSION: u64 = 1;

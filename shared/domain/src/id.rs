@@ -279,11 +279,16 @@ impl fmt::Debug for RequestId {
 impl FromStr for RequestId {
     type Err = IdError;
 
+    /// Takes the form that is written, and no other, as ids that are internal: digits in lower case.
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let hex = text.strip_prefix("RQ").filter(|hex| hex.len() == 32);
-        hex.and_then(|hex| Uuid::try_parse(hex).ok())
-            .map(Self)
-            .ok_or(IdError::Malformed)
+        let hex = text.strip_prefix("RQ").ok_or(IdError::Malformed)?;
+        let id = Uuid::try_parse(hex).map_err(|_| IdError::Malformed)?;
+        let mut canonical = Uuid::encode_buffer();
+        if *id.as_simple().encode_lower(&mut canonical) == *hex {
+            Ok(Self(id))
+        } else {
+            Err(IdError::Malformed)
+        }
     }
 }
 
@@ -428,7 +433,94 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_request_id_has_one_spelling() {
+        let id = RequestId::from_uuid(Uuid::from_u128(0xabcd));
+        let text = "RQ0000000000000000000000000000abcd";
+        assert_eq!((id.to_string().as_str(), text.parse()), (text, Ok(id)));
+        for other in [
+            "RQ0000000000000000000000000000ABCD",
+            "rq0000000000000000000000000000abcd",
+            "0000000000000000000000000000abcd",
+            "RQ000000000000000000000000000abcd",
+            "RQ00000000-0000-0000-0000-00000000abcd",
+            "RQ{000000000000000000000000000abcd}",
+            "RQ 000000000000000000000000000abcd",
+            "",
+        ] {
+            assert_eq!(
+                other.parse::<RequestId>(),
+                Err(IdError::Malformed),
+                "{other}"
+            );
+        }
+    }
+
+    /// Texts that are nearly ids of some kind.
+    fn nearly() -> impl Strategy<Value = String> {
+        let prefix = proptest::sample::select(&[
+            "mem_store_",
+            "mem_service_",
+            "mem_profile_",
+            "mem_operation_",
+            "MEM_STORE_",
+            "RQ",
+            "AC",
+            "",
+        ]);
+        let rest = prop_oneof![
+            "[0-9a-z]{26}",
+            "[0-7][0-9a-hjkmnp-tv-z]{25}",
+            "[0-9a-f]{32}",
+            "[0-9a-fA-F]{31,33}",
+            "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            "[0-9a-zA-Z_{}-]{0,40}",
+            any::<String>(),
+        ];
+        (prefix, rest).prop_map(|(prefix, rest)| format!("{prefix}{rest}"))
+    }
+
+    /// What a published pattern says of a text: bytes of a class behind a prefix.
+    fn is_suffixed(text: &str, prefix: &str, length: usize, class: fn(u8) -> bool) -> bool {
+        text.strip_prefix(prefix)
+            .is_some_and(|rest| rest.len() == length && rest.bytes().all(class))
+    }
+
+    fn is_resource(text: &str, prefix: &str) -> bool {
+        let class = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase();
+        is_suffixed(text, prefix, 26, class)
+            && (b'0'..=b'7').contains(&text.as_bytes()[prefix.len()])
+    }
+
+    fn is_lower_hex(byte: u8) -> bool {
+        matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn ids_of_the_api_are_well_formed_by_their_pattern_alone(text in nearly()) {
+            let stores = is_resource(&text, "mem_store_") || is_resource(&text, "mem_service_");
+            prop_assert_eq!(text.parse::<StoreId>() != Err(IdError::Malformed), stores);
+            let profile = is_resource(&text, "mem_profile_");
+            prop_assert_eq!(text.parse::<ProfileId>() != Err(IdError::Malformed), profile);
+            let operation = is_resource(&text, "mem_operation_");
+            prop_assert_eq!(text.parse::<OperationId>() != Err(IdError::Malformed), operation);
+        }
+
+        #[test]
+        fn what_is_read_as_an_id_is_written_as_it_was_read(text in nearly()) {
+            prop_assert!(text.parse::<StoreId>().map_or(true, |id| id.to_string() == text));
+            prop_assert!(text.parse::<ProfileId>().map_or(true, |id| id.to_string() == text));
+            prop_assert!(text.parse::<OperationId>().map_or(true, |id| id.to_string() == text));
+            prop_assert!(text.parse::<DefinitionId>().map_or(true, |id| id.to_string() == text));
+            let request = is_suffixed(&text, "RQ", 32, is_lower_hex);
+            prop_assert_eq!(text.parse::<RequestId>().map(|id| id.to_string()).ok(), request.then(|| text.clone()));
+            let account = is_suffixed(&text, "AC", 32, |b| b.is_ascii_hexdigit());
+            prop_assert_eq!(text.parse::<AccountSid>().map(|id| id.to_string()).ok(), account.then(|| text.clone()));
+        }
+
         #[test]
         fn text_and_id_are_one_to_one(value: u128) {
             let id = ProfileId::from_uuid(Uuid::from_u128(value));

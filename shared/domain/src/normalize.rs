@@ -20,6 +20,10 @@ pub enum NormalizeError {
     /// The value has more than [`VALUE_CHARS_MAX`] characters, before or after.
     #[error("longer than 255 characters")]
     TooLong,
+    /// The value has the character U+0000. No address or number has it, and tools that read a value out of a database take it
+    /// for the end of the text: two values would look like one.
+    #[error("has the character U+0000")]
+    HasNul,
     /// The value is nothing that its rule can read.
     #[error("cannot be normalised")]
     NotNormalizable,
@@ -43,6 +47,9 @@ impl Normalization {
             }
         };
         bounded(raw)?;
+        if raw.contains('\0') {
+            return Err(NormalizeError::HasNul);
+        }
         let value = match self {
             Self::Email => IdentifierValue::new(&email(raw)?),
             Self::Phone => IdentifierValue::new(&phone(raw)?),
@@ -237,6 +244,15 @@ mod tests {
     }
 
     #[test]
+    fn no_rule_takes_a_nul() {
+        for raw in ["\0", "a\0b@x", "+1317555\u{0}6789", "a\0"] {
+            for rule in RULES {
+                assert_eq!(text(rule, raw), Err(NormalizeError::HasNul), "{raw:?}");
+            }
+        }
+    }
+
+    #[test]
     fn no_error_shows_a_value() {
         let error = Normalization::Phone.apply("12345").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("12345"));
@@ -299,7 +315,7 @@ mod tests {
 
     #[test]
     fn lower_case_is_a_fixed_point_for_every_character() {
-        for c in '\0'..=char::MAX {
+        for c in '\u{1}'..=char::MAX {
             if c != '@' && !c.is_whitespace() {
                 let once = text(Normalization::Email, &format!("{c}@x"))
                     .unwrap()

@@ -161,6 +161,9 @@ fn check_description(field: &str, description: Option<&str>, problems: &mut Prob
     if description.is_some_and(|text| text.chars().nth(DESCRIPTION_CHARS_MAX).is_some()) {
         problems.add(field.to_owned(), "must be at most 1024 characters");
     }
+    if description.is_some_and(|text| text.contains('\0')) {
+        problems.add(field.to_owned(), "must not have the character U+0000");
+    }
 }
 
 /// Whether a text can be the name of a trait group: `^[a-zA-Z0-9_\-\.]+$`, 1 to 64.

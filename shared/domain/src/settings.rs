@@ -217,6 +217,9 @@ pub enum IdentifierError {
     /// The value has more than 255 characters, before or after normalising.
     #[error("the value is longer than 255 characters")]
     TooLong,
+    /// The value has the character U+0000.
+    #[error("the value has the character U+0000")]
+    HasNul,
     /// The type's rule cannot read the value.
     #[error("the value cannot be normalised")]
     NotNormalizable,
@@ -226,6 +229,7 @@ impl From<NormalizeError> for IdentifierError {
     fn from(error: NormalizeError) -> Self {
         match error {
             NormalizeError::TooLong => Self::TooLong,
+            NormalizeError::HasNul => Self::HasNul,
             NormalizeError::NotNormalizable => Self::NotNormalizable,
         }
     }

@@ -264,10 +264,11 @@ pub fn is_display_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// Whether a text can be the description of a store: 1 to 128 characters.
+/// Whether a text can be the description of a store: 1 to 128 characters, none of them U+0000.
 #[must_use]
 pub fn is_description(text: &str) -> bool {
-    DESCRIPTION_CHARS.contains(&text.chars().take(DESCRIPTION_CHARS.end() + 1).count())
+    let chars = text.chars().take(DESCRIPTION_CHARS.end() + 1).count();
+    DESCRIPTION_CHARS.contains(&chars) && !text.contains('\0')
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub enum ConfigError {
     NoNodes,
     /// Not a name that needs no quotes.
     #[error(
-        "KITH_CQL_KEYSPACE is '{0}': a keyspace starts with a letter and has lower case letters, digits and underscores, at most 48"
+        "'{0}' names no keyspace: one starts with a letter and has lower case letters, digits and underscores, at most 48"
     )]
     BadKeyspace(String),
     /// Not one of the words that a setting takes.

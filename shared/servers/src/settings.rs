@@ -1,8 +1,9 @@
 //! Settings become configurations of engines, checked whole before anything is started.
 
+use kith_domain::event::record_bytes_max;
 use kith_kafka::KafkaConfig;
 use kith_kafka::config::SecurityConfig;
-use kith_runtime::config::{ConfigError, Setting, Settings, table};
+use kith_runtime::config::{ByteSize, ConfigError, Setting, Settings, table};
 use kith_scylla::CqlConfig;
 
 /// What is fetched ahead hides a round trip to the broker, no more: what is in flight has a budget of its own.
@@ -44,7 +45,8 @@ fn setting_of(error: &kith_scylla::ConfigError) -> &'static Setting {
     }
 }
 
-/// The log, for a process of this name. The settings of the consumer group are taken by a process that consumes.
+/// The log, for a process of this name. The settings of the consumer group are taken by a process that consumes. Whoever makes or
+/// checks topics, writes or buries records goes by the largest body.
 ///
 /// # Errors
 /// Names the setting that is wrong.
@@ -81,6 +83,11 @@ pub fn kafka(
         None => topics.min_insync_replicas.min(topics.replication_factor),
     };
     topics.retention = settings.get(&table::KAFKA_RETENTION)?;
+    let body: ByteSize = settings.get(&table::BODY_BYTES_MAX)?;
+    topics.record_bytes_max = record_bytes_max(body.as_usize()).max(topics.record_bytes_max);
+    // One on its way, and one that comes.
+    let queue = &mut kafka.producer.queue_bytes;
+    *queue = topics.record_bytes_max.saturating_mul(2).max(*queue);
     if consumes {
         let consumer = &mut kafka.consumer;
         consumer.group = settings.get(&table::KAFKA_GROUP)?;
@@ -116,7 +123,8 @@ mod tests {
             .take(table::CQL)
             .take(table::KAFKA)
             .take(table::KAFKA_TOPICS)
-            .take(table::KAFKA_CONSUMER);
+            .take(table::KAFKA_CONSUMER)
+            .take(&[&table::BODY_BYTES_MAX]);
         let command = taken.command(Command::new("test"));
         let matches = taken.parse(command, ["test"]).unwrap();
         let variable = |name: &str| {
@@ -156,13 +164,25 @@ mod tests {
     }
 
     #[test]
+    fn the_log_takes_the_record_of_the_largest_body_whatever_that_is() {
+        for (setting, bytes) in [("1KiB", 1 << 10), ("4MiB", 4 << 20), ("64MiB", 64 << 20)] {
+            let settings = load(&[("KITH_BODY_BYTES_MAX", setting)]);
+            for consumes in [false, true] {
+                let kafka = kafka(&settings, "test", consumes).unwrap();
+                let taken = kafka.topics.record_bytes_max;
+                assert!(taken >= record_bytes_max(bytes), "{setting}");
+                assert!(taken >= KafkaConfig::default().topics.record_bytes_max);
+                assert!(kafka.producer.queue_bytes >= 2 * taken);
+            }
+        }
+    }
+
+    #[test]
     fn what_only_an_engine_knows_to_be_wrong_is_refused_by_name() {
         let settings = load(&[("KITH_CQL_KEYSPACE", "Not-A-Keyspace")]);
-        let error = cql(&settings).unwrap_err();
-        assert!(
-            error.to_string().starts_with("KITH_CQL_KEYSPACE"),
-            "{error}"
-        );
+        let error = cql(&settings).unwrap_err().to_string();
+        assert!(error.starts_with("KITH_CQL_KEYSPACE"), "{error}");
+        assert_eq!(error.matches("KITH_CQL_KEYSPACE").count(), 1, "{error}");
         let settings = load(&[("KITH_KAFKA_TRAITS_TOPIC", "not a topic")]);
         let error = kafka(&settings, "test", false).unwrap_err();
         assert!(

@@ -124,6 +124,10 @@ fn checked_text(text: &str) -> Result<String, &'static str> {
     if text.chars().nth(STRING_CHARS_MAX).is_some() {
         return Err("must be at most 1024 characters");
     }
+    // Tools that read it out of a database take it for the end of the text.
+    if text.contains('\0') {
+        return Err("must not have the character U+0000");
+    }
     Ok(text.to_owned())
 }
 

@@ -55,7 +55,8 @@ pub enum GroupFault {
 }
 
 impl GroupBody {
-    /// Reads the body of a creation: `displayName` is required.
+    /// Reads the body of a creation: `displayName` is required. Other members of the body are ignored, so that what GET
+    /// answered can be sent back; those of a definition are not.
     ///
     /// # Errors
     /// [`BodyError`].
@@ -227,6 +228,11 @@ fn keeps_protected(after: &TraitGroup, before: &TraitGroup) -> bool {
 fn change(path: String, value: &Value, problems: &mut Problems) -> Option<TraitChange> {
     let mut members = Members::of(path, value, problems)?;
     if members.value("dataType").and_then(Value::as_str) == Some("") {
+        // What else is said of the trait goes with it, but nothing may stand there that no definition has.
+        for known in ["description", "validationRule", "idTypePromotion"] {
+            members.value(known);
+        }
+        members.refuse_others();
         return Some(TraitChange::Remove);
     }
     let types = [
@@ -338,6 +344,28 @@ mod tests {
             refused(GroupBody::for_change(br#"{"traits": []}"#)),
             ["traits"]
         );
+    }
+
+    #[test]
+    fn members_that_no_definition_has_are_refused_and_those_beside_the_group_are_not() {
+        let body = r#"{"version": 7, "traits": {
+            "a": {"dataType": "STRING", "displayName": "A"},
+            "b": {"dataType": "STRING", "validationRule": {"ruleType": "STRING", "min": 1}},
+            "c": {"dataType": "", "description": "gone", "idTypePromotion": null, "validationRule": {}},
+            "d": {"dataType": "", "more": 1}}}"#;
+        assert_eq!(
+            refused(GroupBody::for_change(body.as_bytes())),
+            [
+                "traits.a.displayName",
+                "traits.b.validationRule",
+                "traits.d.more"
+            ]
+        );
+        // As GET shows a group.
+        let shown =
+            br#"{"displayName": "Work", "version": 7, "traits": {"c": {"dataType": "STRING"}}}"#;
+        assert!(GroupBody::for_creation(shown).is_ok());
+        assert!(GroupBody::for_change(shown).is_ok());
     }
 
     #[test]

@@ -1,8 +1,11 @@
 use proptest::prelude::*;
+use regex::Regex;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
+use crate::settings::is_type_name;
+use crate::store::is_display_name;
 
 fn id(n: u128) -> DefinitionId {
     DefinitionId::from_uuid(Uuid::from_u128(n))
@@ -227,7 +230,30 @@ fn group_names_follow_their_pattern() {
     );
 }
 
+/// Texts around the border of the patterns of names.
+fn nearly_a_name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[a-zA-Z0-9_.-]{0,66}",
+        "[ -~]{0,4}",
+        "[a-z]{1,3}[\\x00-\\x1f\u{e9}\n/%][a-z]{0,3}",
+    ]
+}
+
 proptest! {
+    #[test]
+    fn names_are_what_their_patterns_say(text in nearly_a_name()) {
+        let says = |pattern: &str| Regex::new(pattern).unwrap().is_match(&text);
+        prop_assert_eq!(is_group_name(&text), says(r"\A[a-zA-Z0-9_\-.]{1,64}\z"));
+        prop_assert_eq!(is_display_name(&text), says(r"\A[a-zA-Z0-9-]{1,64}\z"));
+        prop_assert_eq!(is_type_name(&text), says(r"\A[a-zA-Z0-9_-]{2,30}\z"));
+        // Without what parts words, a name is what its pattern says, but for its first letter.
+        if !text.contains(['_', '-', '.', ' ']) {
+            let taken = camel_name(&text).is_some();
+            prop_assert_eq!(taken, says(r"\A[a-zA-Z][a-zA-Z0-9]{0,63}\z"));
+        }
+    }
+
     #[test]
     fn a_name_stands_for_itself(raw in prop_oneof![any::<String>(), "[ a-zA-Z0-9_.-]{0,70}"]) {
         if let Some(name) = camel_name(&raw) {

@@ -45,8 +45,11 @@ impl StoreBody {
         if needs_name {
             name = members.required("displayName", name);
         }
-        let description =
-            members.text_where("description", is_description, "must be 1 to 128 characters");
+        let description = members.text_where(
+            "description",
+            is_description,
+            "must be 1 to 128 characters, without U+0000",
+        );
         let read = Self {
             display_name: name.map(str::to_owned),
             description: description.map(str::to_owned),
@@ -95,6 +98,8 @@ mod tests {
             fields(StoreBody::for_change(long.as_bytes())),
             ["displayName"]
         );
+        let nul = StoreBody::for_change(br#"{"description": "a\u0000"}"#);
+        assert_eq!(fields(nul), ["description"]);
         let long = format!(r#"{{"description": "{}"}}"#, "a".repeat(129));
         assert_eq!(
             fields(StoreBody::for_change(long.as_bytes())),

@@ -18,7 +18,8 @@ pub struct TopicConfig {
     /// How long records stay, read or not; it must be longer than any lag, since what is removed unread is lost. Default
     /// 14 days.
     pub retention: Duration,
-    /// The largest record with its key and headers. Default 8 MiB: a request may have 4 MiB, and its event some more.
+    /// The largest record with its key and headers. Default 8 MiB, which is most of what the record of a body of 4 MiB can be: who
+    /// knows the largest body asks for `kith_domain::event::record_bytes_max`.
     pub record_bytes_max: usize,
 }
 

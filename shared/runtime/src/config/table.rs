@@ -68,7 +68,7 @@ settings! {
     REQUESTS_IN_FLIGHT_MAX = "requests_in_flight_max", Kind::Count(1, 1_000_000), Some("512"),
         "Requests worked on at once; more are answered 503.";
     BODY_BYTES_MAX = "body_bytes_max", Kind::Bytes(KIB, 64 * MIB), Some("4MiB"),
-        "Largest request body.";
+        "Largest request body. The same in every process: the log has to take the record of one.";
     BULK_BYTES_MAX = "bulk_bytes_max", Kind::Bytes(KIB, 64 * MIB), Some("32MiB"),
         "Largest request body of Bulk; each of its items is bound by body_bytes_max.";
     RATE_LIMIT = "rate_limit", Kind::Count(1, 1_000_000), None,

@@ -34,7 +34,8 @@ fn settings(flags: &[&str]) -> Settings {
     let taken = SettingSet::new("test")
         .take(table::CQL)
         .take(table::KAFKA)
-        .take(table::KAFKA_TOPICS);
+        .take(table::KAFKA_TOPICS)
+        .take(&[&table::BODY_BYTES_MAX]);
     let matches = taken
         .parse(
             taken.command(Command::new("test")),
