@@ -1,4 +1,5 @@
-//! Reading one profile and the list of a store: always through FIND, so nothing of a dead set is ever seen.
+//! Reading one profile and the list of a store. Of one, always through FIND, so nothing of a dead set is ever seen; of the list,
+//! by the first step of a find, which tells whoever is no root from whoever is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use kith_domain::store::StoreRecord;
 use kith_domain::traits::{TraitCell, join};
 
 use crate::Profiles;
+use crate::corrupt::not_older;
 use crate::environment::Environment;
 use crate::error::Trouble;
-use crate::ports::{Database, Listing, NodeRead, Order, Select, Verdicts};
-use crate::protocol::find::{End, Found, exists, find_all};
+use crate::ports::{Database, Listing, NodeRead, Order, Pointer, Select, Verdict, Verdicts};
+use crate::protocol::find::{End, Found, exists, find_all, verdict_of};
 use crate::protocol::limits::{by_value, held};
 use crate::protocol::members::collect;
 
@@ -48,7 +50,9 @@ pub struct ProfilePage {
 }
 
 /// Hints read for one page at the most, times its size: a page that meets nothing but merged ids ends, short, with a token.
-const ROUNDS_MAX: usize = 10;
+const HINTS_MAX: usize = 10;
+/// Hints read in one round at the most, times the size of the page.
+const HINTS_AT_ONCE: usize = 2;
 
 impl<E: Environment> Profiles<E> {
     /// Where a profile is.
@@ -137,19 +141,24 @@ impl<E: Environment> Profiles<E> {
         let database = self.env.database();
         let mut profiles = Vec::with_capacity(size);
         let mut position = after;
-        for _ in 0..ROUNDS_MAX {
+        let mut looked = 0;
+        while profiles.len() < size && looked < HINTS_MAX * size {
             let wanted = size - profiles.len();
-            let hints = database.page(store.id, order, position, wanted).await?;
-            let is_end = hints.len() < wanted;
+            let asked = hints_for(wanted, profiles.len(), looked).min(HINTS_AT_ONCE * size);
+            let hints = database.page(store.id, order, position, asked).await?;
+            let is_end = hints.len() < asked;
+            looked += asked;
             position = hints.last().copied().or(position);
-            profiles.extend(canonical_of(database, store.id, hints).await?);
-            if is_end {
-                return Ok(ProfilePage {
-                    profiles,
-                    next_after: None,
-                });
+            let mut found = canonical_of(database, store.id, hints).await?;
+            if found.len() > wanted {
+                // The next page begins with those that are too many for this one.
+                found.truncate(wanted);
+                position = found.last().copied().or(position);
+            } else if is_end {
+                position = None;
             }
-            if profiles.len() == size {
+            profiles.append(&mut found);
+            if is_end {
                 break;
             }
         }
@@ -160,38 +169,57 @@ impl<E: Environment> Profiles<E> {
     }
 }
 
+/// How many hints to ask for, to find as many profiles as are wanted where so many were found among those looked at. A few
+/// more than that, for one that is missing costs another round: half of a store may have been merged or deleted.
+fn hints_for(wanted: usize, found: usize, looked: usize) -> usize {
+    if looked == 0 {
+        return wanted;
+    }
+    let expected = wanted * looked / found.max(1);
+    expected + expected / 8 + 4
+}
+
 /// Those of a listing's hints that are canonical and alive, in their order. Most have no pointer and no mark, and cost one
-/// read; only the others are followed.
+/// read; one that has a pointer is canonical unless its parent says `linked`, wherever the rest of the chain leads.
 async fn canonical_of<D: Database>(
     database: &D,
     store: StoreId,
     mut hints: Vec<ProfileId>,
 ) -> Result<Vec<ProfileId>, Trouble> {
+    let read = |profile, verdicts| NodeRead {
+        at: ProfileKey { store, profile },
+        verdicts,
+    };
     let reads: Vec<NodeRead> = hints
         .iter()
-        .map(|profile| NodeRead {
-            at: ProfileKey {
-                store,
-                profile: *profile,
-            },
-            verdicts: Verdicts::None,
-        })
+        .map(|profile| read(*profile, Verdicts::None))
         .collect();
     let nodes = database.nodes(&reads).await?;
-    let pointing = hints.iter().zip(&nodes).filter_map(|(id, node)| {
-        (node.dead.is_none() && node.pointer.is_some()).then_some((*id, Vec::new()))
-    });
-    let found = find_all(database, store, pointing.collect()).await?;
-    let roots: BTreeSet<ProfileId> = found
-        .iter()
-        .filter(|found| found.root().is_some_and(|root| root.id == found.start))
-        .map(|found| found.start)
+    let mut pointing = Vec::new();
+    let mut reads = Vec::new();
+    let mut dead = BTreeSet::new();
+    for (id, node) in hints.iter().zip(&nodes) {
+        if node.dead.is_some() {
+            dead.insert(*id);
+        } else if let Some(Pointer { parent, token }) = node.pointer {
+            if parent >= *id {
+                return Err(not_older("list", store, *id, parent).into());
+            }
+            pointing.push((*id, token));
+            reads.push(read(parent, Verdicts::Of(*id, token)));
+        }
+    }
+    let parents = match reads.as_slice() {
+        [] => Vec::new(),
+        reads => database.nodes(reads).await?,
+    };
+    let linked: BTreeSet<ProfileId> = pointing
+        .into_iter()
+        .zip(&parents)
+        .filter(|((id, token), parent)| verdict_of(parent, *id, *token) == Some(Verdict::Linked))
+        .map(|((id, _), _)| id)
         .collect();
-    let mut nodes = nodes.into_iter();
-    hints.retain(|id| {
-        let node = nodes.next().unwrap_or_default();
-        node.dead.is_none() && (node.pointer.is_none() || roots.contains(id))
-    });
+    hints.retain(|id| !dead.contains(id) && !linked.contains(id));
     Ok(hints)
 }
 
