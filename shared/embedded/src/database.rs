@@ -110,6 +110,11 @@ impl Store {
         self.db.seqno()
     }
 
+    /// Puts everything on disk: what [`Store::batch`] leaves to the system.
+    pub(crate) fn sync(&self) -> fjall::Result<()> {
+        self.db.persist(fjall::PersistMode::SyncAll)
+    }
+
     /// Says whether fjall still works; its background threads fail in silence otherwise.
     pub(crate) fn check_health(&self) -> fjall::Result<()> {
         self.db.persist(fjall::PersistMode::Buffer)

@@ -287,6 +287,14 @@ fn put_row(group: &mut Group<'_>, key: Vec<u8>, row: &AccountRow) -> Result<(), 
     Ok(())
 }
 
+/// Looks whether bytes are an account's row of a store.
+pub(crate) fn is_account_row(bytes: &[u8]) -> Result<(), CorruptRow> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    account_row(bytes).map(drop).map_err(|_| CorruptRow)
+}
+
 fn account_row(bytes: &[u8]) -> Result<AccountRow, ReadError> {
     serde_json::from_slice(bytes).map_err(|_| ReadError::row(Space::Control)(CorruptRow))
 }
@@ -325,7 +333,7 @@ fn write_store(group: &mut Group<'_>, write: StoreWrite) -> Result<Written, Read
 }
 
 /// Until when an operation is kept, and the operation.
-fn kept(bytes: &[u8]) -> Result<(Micros, Operation), CorruptRow> {
+pub(crate) fn kept(bytes: &[u8]) -> Result<(Micros, Operation), CorruptRow> {
     let (until, json) = bytes.split_first_chunk().ok_or(CorruptRow)?;
     let operation = serde_json::from_slice(json).map_err(|_| CorruptRow)?;
     Ok((Micros::from_micros(i64::from_be_bytes(*until)), operation))

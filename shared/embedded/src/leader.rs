@@ -14,12 +14,10 @@ use crate::engine::Shared;
 use crate::error::Failure;
 use crate::group::Group;
 use crate::inject::Injection;
-use crate::layout::row::Row;
-use crate::layout::{Space, key};
 use crate::log::retention;
 use crate::log::state::LogState;
 use crate::queue::{Answer, GroupLimits, Job};
-use crate::seal::{Seal, Tip, bit};
+use crate::seal::Tip;
 use crate::staged::{Prepared, Staged};
 use crate::syncer::Pending;
 use crate::telemetry;
@@ -146,22 +144,9 @@ impl Leader {
     /// Commits what was staged, with its seal, and shows it to readers.
     fn commit(&mut self, prepared: Prepared) -> Result<(), Failure> {
         let store = &self.shared.store;
-        let Prepared {
-            mut batch,
-            checksum,
-            touched,
-        } = prepared;
-        let seal = Seal::following(
-            &self.tip,
-            checksum,
-            store.next_number(),
-            touched | bit(Space::Meta),
-        );
-        batch.insert(store.keyspace(Space::Meta), key::COMMIT, seal.encode());
-        batch
-            .commit()
+        self.tip = prepared
+            .commit(store, &self.tip)
             .map_err(|error| Failure::new("commit", error))?;
-        self.tip = seal.tip();
         *self
             .shared
             .tip

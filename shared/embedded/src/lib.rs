@@ -19,9 +19,12 @@
 
 mod acknowledged;
 mod audit;
+mod backup;
+mod beside;
 mod cells;
 mod conditional;
 mod control;
+mod copy_error;
 mod database;
 mod definitions;
 mod engine;
@@ -37,14 +40,20 @@ mod merge;
 mod open;
 mod options;
 mod queue;
+mod restore;
 mod scrub;
 mod seal;
 mod staged;
 mod syncer;
 mod telemetry;
+mod verify;
 
+pub use backup::Copied;
+pub use copy_error::CopyError;
 pub use engine::{Embedded, Statistics};
 pub use error::{Failure, OpenError};
 pub use inject::Injection;
 pub use log::{BuriedLetter, EmbeddedLog, EmbeddedSource};
 pub use options::{Now, Options, Retention};
+pub use restore::restore;
+pub use verify::{Checked, is_there, verify};

@@ -40,6 +40,8 @@ use crate::telemetry;
 
 /// Groups of answers that may wait for the disk. Beyond it commits wait, and then the queue fills.
 const PENDING_SYNCS: usize = 1024;
+/// The name of the file that is locked.
+pub(crate) const LOCK: &str = "lock";
 const STAMP: &str = "kith embedded layout ";
 
 /// Where a store's files are.
@@ -48,6 +50,25 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
+    /// Those of a data directory.
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self {
+            store: dir.join("store"),
+        }
+    }
+
+    /// Those of a store that is being made there.
+    pub(crate) fn making(dir: &Path) -> Self {
+        Self {
+            store: dir.join("making"),
+        }
+    }
+
+    /// The store itself: everything but the lock.
+    pub(crate) fn store(&self) -> &Path {
+        &self.store
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         self.store.join("database")
     }
@@ -65,9 +86,7 @@ pub(crate) fn open(options: Options) -> Result<Embedded, OpenError> {
     let opened = Instant::now();
     telemetry::describe();
     let lock = lock(&options.dir)?;
-    let paths = Paths {
-        store: options.dir.join("store"),
-    };
+    let paths = Paths::of(&options.dir);
     let is_there = paths
         .store
         .try_exists()
@@ -75,23 +94,37 @@ pub(crate) fn open(options: Options) -> Result<Embedded, OpenError> {
     if !is_there {
         make(&options.dir, &paths)?;
     }
-    check_stamp(&paths)?;
-    let audit = audit::audit(&paths, options.check_bytes)?;
-    cut_torn_end(&audit)?;
-
-    let engine_error = |source| OpenError::Engine {
-        dir: paths.database(),
-        source,
-    };
-    let store = Store::open(&paths.database(), options.cache_bytes).map_err(engine_error)?;
-    let tip = check_replay(&paths, &store, &audit)?;
+    let (store, tip, audit) = checked(&paths, options.check_bytes, options.cache_bytes)?;
     start(options, &paths, lock, store, tip, audit, opened)
 }
 
+/// Checks the files of a store, up to so many bytes of its tables, and has the storage engine open it if they are sound.
+pub(crate) fn checked(
+    paths: &Paths,
+    check_bytes: u64,
+    cache_bytes: u64,
+) -> Result<(Store, Tip, Audit), OpenError> {
+    let audit = check_files(paths, check_bytes)?;
+    cut_torn_end(&audit)?;
+    let store =
+        Store::open(&paths.database(), cache_bytes).map_err(|source| OpenError::Engine {
+            dir: paths.database(),
+            source,
+        })?;
+    let tip = check_replay(paths, &store, &audit)?;
+    Ok((store, tip, audit))
+}
+
+/// Checks the files of a store and changes nothing.
+pub(crate) fn check_files(paths: &Paths, check_bytes: u64) -> Result<Audit, OpenError> {
+    check_stamp(paths)?;
+    audit::audit(paths, check_bytes)
+}
+
 /// Takes the directory for this process.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     make_dir(dir).map_err(|error| OpenError::io(dir, error))?;
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let file = File::options()
         .write(true)
         .create(true)
@@ -108,7 +141,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// A directory for its owner only: it holds personal data.
-fn make_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -117,10 +150,8 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Makes an empty store beside its place, and moves it there when it is whole.
-fn make(dir: &Path, paths: &Paths) -> Result<(), OpenError> {
-    let making = Paths {
-        store: dir.join("making"),
-    };
+pub(crate) fn make(dir: &Path, paths: &Paths) -> Result<(), OpenError> {
+    let making = Paths::making(dir);
     let io_error = |error| OpenError::io(&making.store, error);
     match fs::remove_dir_all(&making.store) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(error)),
@@ -144,7 +175,7 @@ fn make(dir: &Path, paths: &Paths) -> Result<(), OpenError> {
         .map_err(io_error)
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 

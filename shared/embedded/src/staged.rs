@@ -11,7 +11,7 @@ use crate::database::Store;
 use crate::error::ReadError;
 use crate::layout::row::Row;
 use crate::layout::{Space, key};
-use crate::seal::{Checksum, bit};
+use crate::seal::{Checksum, Seal, Tip, bit};
 
 /// Writes by keyspace and key; `None` removes.
 pub(crate) struct Staged<'a> {
@@ -136,9 +136,25 @@ impl<'a> Staged<'a> {
 
 /// A batch that has everything but its seal.
 pub(crate) struct Prepared {
-    pub(crate) batch: fjall::OwnedWriteBatch,
+    batch: fjall::OwnedWriteBatch,
     /// Over its items.
-    pub(crate) checksum: u64,
+    checksum: u64,
     /// The keyspaces it writes to (`Seal::touched`).
-    pub(crate) touched: u8,
+    touched: u8,
+}
+
+impl Prepared {
+    /// Commits it, with the seal that follows a tip. Says where the database stands then.
+    pub(crate) fn commit(mut self, store: &Store, after: &Tip) -> fjall::Result<Tip> {
+        let seal = Seal::following(
+            after,
+            self.checksum,
+            store.next_number(),
+            self.touched | bit(Space::Meta),
+        );
+        self.batch
+            .insert(store.keyspace(Space::Meta), key::COMMIT, seal.encode());
+        self.batch.commit()?;
+        Ok(seal.tip())
+    }
 }

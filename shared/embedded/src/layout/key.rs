@@ -18,6 +18,10 @@ pub(crate) const TOKEN_KEY: &[u8] = b"token key";
 /// A row that every keyspace may have; shorter than every other key, so no scan meets it.
 pub(crate) const ANCHOR: &[u8] = &[0xff];
 
+/// How long the key of a claim is, and that of the stamp of a value's owners.
+pub(crate) const CLAIM_BYTES: usize = 32;
+pub(crate) const OWNERS_STAMP_BYTES: usize = 33;
+
 const OWNERS_ROW: u8 = 0;
 const OWNER_ROW: u8 = 1;
 const NODE_ROW: u8 = 0;
@@ -94,6 +98,11 @@ pub(crate) fn node(at: &ProfileKey) -> Vec<u8> {
     let mut key = cell_partition(at);
     key.push(NODE_ROW);
     key
+}
+
+/// Whether a key of a node is that of its pointer and mark, and not of a verdict.
+pub(crate) fn is_node(key: &[u8]) -> bool {
+    key.len() == 33 && key.last() == Some(&NODE_ROW)
 }
 
 /// The prefix of a node's verdicts.
@@ -252,6 +261,38 @@ pub(crate) fn operation(account: &AccountSid, operation: OperationId) -> Vec<u8>
     key
 }
 
+/// What a key of `control` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ControlName {
+    /// A store's record.
+    Store(StoreId),
+    /// A store of an account.
+    AccountStore,
+    /// An account's revision.
+    Revision,
+    /// An operation of an account.
+    Operation,
+}
+
+/// Reads a key of `control`.
+pub(crate) fn control(key: &[u8]) -> Result<ControlName, CorruptRow> {
+    let mut rest = Reader::new(key);
+    let kind = rest.u8()?;
+    if kind == STORE_ROW {
+        let id = StoreId::from_uuid(rest.uuid()?);
+        return rest.end(ControlName::Store(id));
+    }
+    let account = usize::from(rest.u8()?);
+    rest.take(account)?;
+    let name = match kind {
+        ACCOUNT_ROW => rest.uuid().map(|_| ControlName::AccountStore)?,
+        REVISION_ROW => ControlName::Revision,
+        OPERATION_ROW => rest.uuid().map(|_| ControlName::Operation)?,
+        _ => return Err(CorruptRow),
+    };
+    rest.end(name)
+}
+
 fn of_account(kind: u8, account: &AccountSid) -> Vec<u8> {
     let account = account.as_str().as_bytes();
     let mut key = Vec::with_capacity(2 + account.len() + 16);
@@ -289,6 +330,17 @@ pub(crate) fn record(topic: u8, partition: u16, offset: u64) -> Vec<u8> {
     let mut key = edge(topic, partition);
     key.extend_from_slice(&offset.to_be_bytes());
     key
+}
+
+/// Topic and partition of a key of the log, and the offset if it is a record's.
+pub(crate) fn log(key: &[u8]) -> Result<(u8, u16, Option<u64>), CorruptRow> {
+    let mut rest = Reader::new(key);
+    let (topic, partition) = (rest.u8()?, rest.u16()?);
+    if rest.rest().is_empty() {
+        return Ok((topic, partition, None));
+    }
+    let offset = rest.u64()?;
+    rest.end((topic, partition, Some(offset)))
 }
 
 /// The offset in a record's key.

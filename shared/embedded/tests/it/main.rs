@@ -3,6 +3,8 @@
 //! `cfg(test)` says nothing new to the compiler; it tells clippy that helpers here are tests, too.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod damage;
