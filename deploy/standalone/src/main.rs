@@ -1,6 +1,7 @@
 //! `kith`: both services in one process, on the embedded store and log. What they do is in the libraries; here are the command
-//! line, the engine, and the exit code.
+//! line, the engine, and the exit code. The commands for people, over HTTP, are in `client`.
 
+mod client;
 mod doctor;
 mod serve;
 
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Command;
-use kith_runtime::config::{SettingSet, Settings, table};
+use kith_runtime::config::{ConfigError, SettingSet, Settings, table};
 use kith_runtime::lifecycle::{Exit, run_process};
 use kith_runtime::telemetry::Telemetry;
 
@@ -19,11 +20,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FLUSH: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if client::is_meant(&arguments) {
+        return client::main(std::env::args_os());
+    }
     let taken = taken();
     let matches = match taken.parse(command(&taken), std::env::args_os()) {
         Ok(matches) => matches,
         Err(refused) => return Exit::refused(refused).into(),
     };
+    if let Some(command) = matches.subcommand_name().filter(|name| client::has(name)) {
+        let reason = "takes none of the service's settings; its name comes first";
+        return Exit::misconfigured(&ConfigError::new(command, reason)).into();
+    }
     let is_doctor = matches.subcommand_name() == Some("doctor");
     match taken.load(&matches) {
         Ok(settings) if is_doctor => doctor::run(&settings).into(),
@@ -46,7 +55,9 @@ fn command(taken: &SettingSet) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Who is this person? Profiles, identity and traits, on one machine")
         .subcommand(Command::new("serve").about("Serve until told to end (the default)"))
-        .subcommand(Command::new("doctor").about("Check settings, ports and data, and end"));
+        .subcommand(Command::new("doctor").about("Check settings, ports and data, and end"))
+        // Listed here; they take other flags, and are read by themselves.
+        .subcommands(client::outline());
     taken.command(command)
 }
 

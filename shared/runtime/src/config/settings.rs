@@ -12,6 +12,9 @@ use super::{ConfigError, FromSetting, Setting, Source};
 /// A password is a line; something larger is the wrong file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
+/// Variables of the commands for people, which are no settings of a process (`docs/cli.md`).
+const CLIENT: [&str; 2] = ["KITH_URL", "KITH_STORE"];
+
 /// The settings of a process, checked. Holds paths of secrets, never secrets.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -165,7 +168,7 @@ impl Settings {
     #[must_use]
     pub fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
         names
-            .filter(|name| name.starts_with("KITH_"))
+            .filter(|name| name.starts_with("KITH_") && !CLIENT.contains(&name.as_str()))
             .filter(|name| {
                 super::table::ALL
                     .iter()

@@ -731,7 +731,14 @@ fn doctor_sees_every_setting_with_its_source() {
 
 #[test]
 fn variables_that_look_like_settings_and_are_none_are_told() {
-    let names = ["KITH_LISTEN", "KITH_LISTNE", "PATH", "KITH_PORT"].map(str::to_owned);
+    let names = [
+        "KITH_LISTEN",
+        "KITH_LISTNE",
+        "PATH",
+        "KITH_PORT",
+        "KITH_URL",
+    ]
+    .map(str::to_owned);
     let unknown = Settings::unknown_variables(names.into_iter());
     assert_eq!(unknown, ["KITH_LISTNE", "KITH_PORT"]);
 }
