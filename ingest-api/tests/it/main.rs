@@ -13,6 +13,7 @@ mod drain;
 mod harness;
 mod hostile;
 mod keys;
+mod limits;
 mod operations;
 mod order_of_checks;
 mod outages;
