@@ -3,18 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt};
 use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::{IdType, IdentifierValue};
 use kith_domain::store::StoreRecord;
 use kith_domain::traits::{TraitCell, join};
 
 use crate::Profiles;
+use crate::corrupt::is_first;
 use crate::environment::Environment;
-use crate::error::Trouble;
+use crate::error::{PortError, Trouble};
 use crate::ports::{Database, Listing, NodeRead, Order, Select, Verdicts};
 use crate::protocol::find::{End, Found, exists, find_all};
 use crate::protocol::limits::{by_value, held};
 use crate::protocol::members::collect;
+
+/// Profiles of a page that are asked for one by one, at once, when all together met a corrupt row.
+const READS_AT_ONCE: usize = 16;
 
 /// What a profile id means now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,10 +128,11 @@ impl<E: Environment> Profiles<E> {
         Ok(Located::Here(sets.collect()))
     }
 
-    /// A page of at most `size` profiles of a store.
+    /// A page of at most `size` profiles of a store. A profile with a corrupt row is left out, and told of: the others are a
+    /// page all the same.
     ///
     /// # Errors
-    /// [`Trouble`].
+    /// [`Trouble`]; a corrupt row only where no other profile is on the page.
     pub async fn page(
         &self,
         store: &Arc<StoreRecord>,
@@ -142,7 +148,7 @@ impl<E: Environment> Profiles<E> {
             let hints = database.page(store.id, order, position, wanted).await?;
             let is_end = hints.len() < wanted;
             position = hints.last().copied().or(position);
-            profiles.extend(canonical_of(database, store.id, hints).await?);
+            profiles.extend(sound_of(database, store.id, hints).await?);
             if is_end {
                 return Ok(ProfilePage {
                     profiles,
@@ -160,13 +166,48 @@ impl<E: Environment> Profiles<E> {
     }
 }
 
+/// [`canonical_of`], without those that lead to a corrupt row, unless all of them do.
+async fn sound_of<D: Database>(
+    database: &D,
+    store: StoreId,
+    hints: Vec<ProfileId>,
+) -> Result<Vec<ProfileId>, PortError> {
+    let all = canonical_of(database, store, hints.clone()).await;
+    if hints.len() < 2 || !matches!(all, Err(PortError::Corrupt { .. })) {
+        return all;
+    }
+    let mut each = stream::iter(hints)
+        .map(|hint| canonical_of(database, store, vec![hint]))
+        .buffered(READS_AT_ONCE);
+    let (mut profiles, mut is_any_sound) = (Vec::new(), false);
+    while let Some(one) = each.next().await {
+        match one {
+            Ok(one) => {
+                is_any_sound = true;
+                profiles.extend(one);
+            }
+            Err(PortError::Corrupt { operation, detail }) => {
+                if is_first(&detail) {
+                    tracing::error!(
+                        operation,
+                        detail,
+                        "a profile with a corrupt row is not listed"
+                    );
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if is_any_sound { Ok(profiles) } else { all }
+}
+
 /// Those of a listing's hints that are canonical and alive, in their order. Most have no pointer and no mark, and cost one
 /// read; only the others are followed.
 async fn canonical_of<D: Database>(
     database: &D,
     store: StoreId,
     mut hints: Vec<ProfileId>,
-) -> Result<Vec<ProfileId>, Trouble> {
+) -> Result<Vec<ProfileId>, PortError> {
     let reads: Vec<NodeRead> = hints
         .iter()
         .map(|profile| NodeRead {
