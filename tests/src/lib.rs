@@ -12,6 +12,8 @@
 
 pub mod api;
 pub mod conformance;
+#[cfg(test)]
+mod contract_page;
 pub mod engines;
 pub mod history;
 pub mod otlp;

@@ -1,4 +1,4 @@
-//! The official clients for Node and Python, unchanged, against both pairs.
+//! The official clients for Node and Python and Twilio Agent Connect, unchanged, against both pairs.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -39,6 +39,14 @@ async fn node_client_against(pair: Pair) -> Result<()> {
 }
 
 async fn python_client_against(pair: Pair) -> Result<()> {
+    python_tests_against(pair, "test_client", "Ran 13 tests").await
+}
+
+async fn agent_connect_against(pair: Pair) -> Result<()> {
+    python_tests_against(pair, "test_agent_connect", "Ran 5 tests").await
+}
+
+async fn python_tests_against(pair: Pair, tests: &str, words: &str) -> Result<()> {
     let folder = workspace().join("tests/contract/python");
     let python = folder.join("venv/bin/python");
     ensure!(
@@ -47,8 +55,8 @@ async fn python_client_against(pair: Pair) -> Result<()> {
         folder.display()
     );
     let mut client = Command::new(python);
-    client.args(["-B", "-m", "unittest", "-v", "test_client"]);
-    passes(client, &folder, pair, &["Ran 13 tests"]).await
+    client.args(["-B", "-m", "unittest", "-v", tests]);
+    passes(client, &folder, pair, &[words]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,4 +77,14 @@ async fn the_python_client_works_against_the_standalone() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_works_against_both_services() -> Result<()> {
     python_client_against(Pair::servers(&Shape::single()).await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_connect_works_against_the_standalone() -> Result<()> {
+    agent_connect_against(Pair::standalone(&Shape::single()).await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_connect_works_against_both_services() -> Result<()> {
+    agent_connect_against(Pair::servers(&Shape::single()).await?).await
 }

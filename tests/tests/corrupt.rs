@@ -202,6 +202,12 @@ async fn all<D: Database, L: TraitLog + 'static>(make: impl Fn() -> Stage<D, L>)
         "at itself"
     );
 
+    // It is left out of the list of the others.
+    let p2 = s.contact(json!({ "whatsapp": "w" })).await?;
+    ensure!(s.listed().await? == [p2], "beside another");
+    let p3 = s.contact(json!({ "chatId": "d" })).await?;
+    ensure!(s.listed().await? == [p2, p3], "beside others");
+
     // A circle of two, each linked at the other.
     let s = make();
     let p1 = s.contact(json!({ "email": A })).await?;

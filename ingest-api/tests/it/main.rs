@@ -14,6 +14,7 @@ mod explain;
 mod harness;
 mod hostile;
 mod keys;
+mod limits;
 mod openapi;
 mod operations;
 mod order_of_checks;

@@ -4,19 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt};
 use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, StoreId};
 use kith_domain::identifier::{IdType, IdentifierValue};
 use kith_domain::store::StoreRecord;
 use kith_domain::traits::{TraitCell, join};
 
 use crate::Profiles;
-use crate::corrupt::not_older;
+use crate::corrupt::{is_first, not_older};
 use crate::environment::Environment;
-use crate::error::Trouble;
+use crate::error::{PortError, Trouble};
 use crate::ports::{Database, Listing, NodeRead, Order, Pointer, Select, Verdict, Verdicts};
 use crate::protocol::find::{End, Found, exists, find_all, verdict_of};
 use crate::protocol::limits::{by_value, held};
 use crate::protocol::members::collect;
+
+/// Profiles of a page that are asked for one by one, at once, when all together met a corrupt row.
+const READS_AT_ONCE: usize = 16;
 
 /// What a profile id means now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,10 +131,11 @@ impl<E: Environment> Profiles<E> {
         Ok(Located::Here(sets.collect()))
     }
 
-    /// A page of at most `size` profiles of a store.
+    /// A page of at most `size` profiles of a store. A profile with a corrupt row is left out, and told of: the others are a
+    /// page all the same.
     ///
     /// # Errors
-    /// [`Trouble`].
+    /// [`Trouble`]; a corrupt row only where no other profile is on the page.
     pub async fn page(
         &self,
         store: &Arc<StoreRecord>,
@@ -149,7 +154,7 @@ impl<E: Environment> Profiles<E> {
             let is_end = hints.len() < asked;
             looked += asked;
             position = hints.last().copied().or(position);
-            let mut found = canonical_of(database, store.id, hints).await?;
+            let mut found = sound_of(database, store.id, hints).await?;
             if found.len() > wanted {
                 // The next page begins with those that are too many for this one.
                 found.truncate(wanted);
@@ -179,13 +184,48 @@ fn hints_for(wanted: usize, found: usize, looked: usize) -> usize {
     expected + expected / 8 + 4
 }
 
+/// [`canonical_of`], without those that lead to a corrupt row, unless all of them do.
+async fn sound_of<D: Database>(
+    database: &D,
+    store: StoreId,
+    hints: Vec<ProfileId>,
+) -> Result<Vec<ProfileId>, PortError> {
+    let all = canonical_of(database, store, hints.clone()).await;
+    if hints.len() < 2 || !matches!(all, Err(PortError::Corrupt { .. })) {
+        return all;
+    }
+    let mut each = stream::iter(hints)
+        .map(|hint| canonical_of(database, store, vec![hint]))
+        .buffered(READS_AT_ONCE);
+    let (mut profiles, mut is_any_sound) = (Vec::new(), false);
+    while let Some(one) = each.next().await {
+        match one {
+            Ok(one) => {
+                is_any_sound = true;
+                profiles.extend(one);
+            }
+            Err(PortError::Corrupt { operation, detail }) => {
+                if is_first(&detail) {
+                    tracing::error!(
+                        operation,
+                        detail,
+                        "a profile with a corrupt row is not listed"
+                    );
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if is_any_sound { Ok(profiles) } else { all }
+}
+
 /// Those of a listing's hints that are canonical and alive, in their order. Most have no pointer and no mark, and cost one
 /// read; one that has a pointer is canonical unless its parent says `linked`, wherever the rest of the chain leads.
 async fn canonical_of<D: Database>(
     database: &D,
     store: StoreId,
     mut hints: Vec<ProfileId>,
-) -> Result<Vec<ProfileId>, Trouble> {
+) -> Result<Vec<ProfileId>, PortError> {
     let read = |profile, verdicts| NodeRead {
         at: ProfileKey { store, profile },
         verdicts,
@@ -203,7 +243,7 @@ async fn canonical_of<D: Database>(
             dead.insert(*id);
         } else if let Some(Pointer { parent, token }) = node.pointer {
             if parent >= *id {
-                return Err(not_older("list", store, *id, parent).into());
+                return Err(not_older("list", store, *id, parent));
             }
             pointing.push((*id, token));
             reads.push(read(parent, Verdicts::Of(*id, token)));
