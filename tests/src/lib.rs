@@ -12,7 +12,9 @@
 
 pub mod api;
 pub mod conformance;
+pub mod differences;
 pub mod engines;
+pub mod facts;
 pub mod history;
 pub mod otlp;
 pub mod pair;
