@@ -14,7 +14,9 @@ pub mod api;
 pub mod conformance;
 #[cfg(test)]
 mod contract_page;
+pub mod differences;
 pub mod engines;
+pub mod facts;
 pub mod history;
 pub mod otlp;
 pub mod pair;

@@ -89,7 +89,7 @@ fn errors() -> Value {
                     "type": "integer", "minimum": 100, "maximum": 999_999,
                     "description": "What went wrong, for programs.",
                 },
-                "message": described("What went wrong, for people.", text(1, MESSAGE_CHARS_MAX)),
+                "message": described("What went wrong, for people.", text(0, MESSAGE_CHARS_MAX)),
                 "more_info": described("Where the code is explained.", uri()),
                 "status": {
                     "type": "integer", "minimum": 400, "maximum": 599,
@@ -133,19 +133,19 @@ fn answers() -> Value {
                 "resultUrl": described("Where the resource is, unless it was removed.", uri()),
                 "result": described("Once it is done.", closed(&["type", "id"], json!({
                     "type": { "type": "string", "enum": ["RESOURCE_ID"] },
-                    "id": described("The store, or the name of the trait group.", text(1, 128)),
+                    "id": described("The store, or the name of the trait group.", text(0, 128)),
                 }))),
             }),
         ),
         "OperationId": { "type": "string", "pattern": OperationId::PATTERN },
         "Meta": closed(&["key", "pageSize"], json!({
-            "key": described("The member that is the list.", text(1, 64)),
+            "key": described("The member that is the list.", text(0, 64)),
             "pageSize": {
                 "type": "integer", "minimum": 0, "description": "How many items this page has.",
             },
             "nextToken": described(
                 "What to ask for the next page with; not there on the last one.",
-                text(1, TOKEN_CHARS_MAX),
+                text(0, TOKEN_CHARS_MAX),
             ),
         })),
     })
@@ -243,10 +243,10 @@ fn explanation() -> Value {
 
 fn identifiers() -> Value {
     let given = || described("Before it is normalised.", text(1, VALUE_CHARS_MAX));
-    let normalized = || described("Normalised.", text(1, VALUE_CHARS_MAX));
+    let normalized = || described("Normalised.", text(0, VALUE_CHARS_MAX));
     let values = described(
         "Oldest first.",
-        list(1, usize::from(*LIMITS.end()), normalized()),
+        list(0, usize::from(*LIMITS.end()), normalized()),
     );
     json!({
         "Identifier": closed(&["idType", "value"], json!({ "idType": id_type(), "value": given() })),
@@ -269,7 +269,7 @@ fn identifiers() -> Value {
 
 fn stores() -> Value {
     let name = || {
-        let name = with(text(1, STORE_NAME_CHARS_MAX), "pattern", STORE_NAME);
+        let name = with(text(0, STORE_NAME_CHARS_MAX), "pattern", STORE_NAME);
         described("Unique in the account.", name)
     };
     let description = || text(*DESCRIPTION_CHARS.start(), *DESCRIPTION_CHARS.end());
@@ -533,7 +533,7 @@ fn described(description: &str, schema: Value) -> Value {
 }
 
 fn message() -> Value {
-    text(1, 255)
+    text(0, 255)
 }
 
 fn uri() -> Value {
