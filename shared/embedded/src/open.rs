@@ -48,6 +48,13 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
+    /// Of the store in a data directory.
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self {
+            store: dir.join("store"),
+        }
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         self.store.join("database")
     }
@@ -65,9 +72,7 @@ pub(crate) fn open(options: Options) -> Result<Embedded, OpenError> {
     let opened = Instant::now();
     telemetry::describe();
     let lock = lock(&options.dir)?;
-    let paths = Paths {
-        store: options.dir.join("store"),
-    };
+    let paths = Paths::of(&options.dir);
     let is_there = paths
         .store
         .try_exists()
@@ -149,7 +154,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Looks whether the layout is one that this version reads.
-fn check_stamp(paths: &Paths) -> Result<(), OpenError> {
+pub(crate) fn check_stamp(paths: &Paths) -> Result<(), OpenError> {
     let file = paths.layout();
     let text = fs::read_to_string(&file).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
