@@ -180,7 +180,7 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Looks whether the layout is one that this version reads.
-fn check_stamp(paths: &Paths) -> Result<(), OpenError> {
+pub(crate) fn check_stamp(paths: &Paths) -> Result<(), OpenError> {
     let file = paths.layout();
     let text = fs::read_to_string(&file).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {

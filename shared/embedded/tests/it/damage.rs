@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use kith_embedded::{Embedded, OpenError};
+use kith_embedded::{Embedded, Inspection, OpenError, inspect};
 use kith_profiles::ports::{CellWrite, Durability};
 
 use crate::harness::{Home, LIMIT, at, cells, definition, options, text, write};
@@ -140,10 +140,12 @@ impl Copy {
         Embedded::open(options(&self.path, &self.home.now))
     }
 
-    /// Opens, which must fail and change nothing.
+    /// Opens, which must fail and change nothing; who only looks is told the same.
     fn refused(&self) -> OpenError {
         let before = content(&self.path);
         let error = self.try_open().expect_err("it should be refused");
+        let seen = inspect(&self.path).expect_err("it should be seen");
+        assert_eq!(seen.to_string(), error.to_string());
         assert!(content(&self.path) == before, "{error} changed something");
         error
     }
@@ -185,6 +187,9 @@ fn starts(journal: &[u8]) -> Vec<usize> {
 fn the_fixture_opens() {
     let copy = Copy::of(fixture());
     assert!(!tables(&copy.path).is_empty());
+    let before = content(&copy.path);
+    assert_eq!(inspect(&copy.path).unwrap(), Inspection::Sound);
+    assert!(content(&copy.path) == before, "looking changed something");
     let engine = copy.try_open().unwrap();
     assert_eq!(
         block_on(cells(&engine, at(1))).traits.len(),

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use kith_embedded::{Embedded, Injection, OpenError};
+use kith_embedded::{Embedded, Injection, Inspection, OpenError, inspect};
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellWrite, Cells, Conditional, Durability, Identity, Outcome, TraitLog,
@@ -84,13 +84,18 @@ async fn what_was_written_is_there_after_a_close_and_after_a_mere_drop() {
 #[tokio::test]
 async fn a_second_process_is_refused_and_the_directory_is_free_after_the_last_handle() {
     let home = Home::new();
+    assert_eq!(inspect(&home.path()).unwrap(), Inspection::Empty);
+    assert!(!home.path().exists(), "who only looks makes nothing");
     let engine = home.open();
     let failed = engine.failed();
     assert!(matches!(home.try_open(), Err(OpenError::InUse { .. })));
     let log = engine.log();
     drop(engine);
     assert!(matches!(home.try_open(), Err(OpenError::InUse { .. })));
+    let seen = inspect(&home.path());
+    assert!(matches!(seen, Err(OpenError::InUse { .. })), "{seen:?}");
     drop(log);
+    assert_eq!(inspect(&home.path()).unwrap(), Inspection::Sound);
     drop(home.open());
     drop(failed);
 }
