@@ -1,6 +1,7 @@
 //! `kith`: both services in one process, on the embedded store and log. What they do is in the libraries; here are the command
 //! line, the engine, and the exit code.
 
+mod copies;
 mod doctor;
 mod serve;
 
@@ -27,7 +28,10 @@ fn main() -> ExitCode {
     let is_doctor = matches.subcommand_name() == Some("doctor");
     match taken.load(&matches) {
         Ok(settings) if is_doctor => doctor::run(&settings).into(),
-        Ok(settings) => run_process(run(settings)),
+        Ok(settings) => match copies::chosen(&matches) {
+            Some(chosen) => chosen.run(&settings).into(),
+            None => run_process(run(settings)),
+        },
         Err(error) => Exit::misconfigured(&error).into(),
     }
 }
@@ -46,7 +50,8 @@ fn command(taken: &SettingSet) -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Who is this person? Profiles, identity and traits, on one machine")
         .subcommand(Command::new("serve").about("Serve until told to end (the default)"))
-        .subcommand(Command::new("doctor").about("Check settings, ports and data, and end"));
+        .subcommand(Command::new("doctor").about("Check settings, ports and data, and end"))
+        .subcommands(copies::commands());
     taken.command(command)
 }
 
