@@ -2,6 +2,7 @@
 //! line, the engine, and the exit code. The commands for people, over HTTP, are in `client`.
 
 mod client;
+mod copies;
 mod doctor;
 mod serve;
 
@@ -36,7 +37,10 @@ fn main() -> ExitCode {
     let is_doctor = matches.subcommand_name() == Some("doctor");
     match taken.load(&matches) {
         Ok(settings) if is_doctor => doctor::run(&settings).into(),
-        Ok(settings) => run_process(run(settings)),
+        Ok(settings) => match copies::chosen(&matches) {
+            Some(chosen) => chosen.run(&settings).into(),
+            None => run_process(run(settings)),
+        },
         Err(error) => Exit::misconfigured(&error).into(),
     }
 }
@@ -56,6 +60,7 @@ fn command(taken: &SettingSet) -> Command {
         .about("Who is this person? Profiles, identity and traits, on one machine")
         .subcommand(Command::new("serve").about("Serve until told to end (the default)"))
         .subcommand(Command::new("doctor").about("Check settings, ports and data, and end"))
+        .subcommands(copies::commands())
         // Listed here; they take other flags, and are read by themselves.
         .subcommands(client::outline());
     taken.command(command)

@@ -28,6 +28,7 @@ use kith_runtime::trace_context::TracedLog;
 use tracing::info;
 use trait_worker::Worker;
 
+use crate::copies::Socket;
 use crate::{refuse, say};
 
 /// The name that the worker's progress is kept under.
@@ -142,6 +143,13 @@ pub(crate) async fn run(parts: Parts) -> Exit {
             .await?)
     });
     run_worker(&consuming, &engine, &clock, worker, &health);
+    if let Some(socket) = Socket::bind(&engine) {
+        let engine = engine.clone();
+        store.component("socket", |shutdown| async move {
+            socket.serve(engine, shutdown).await;
+            Ok(())
+        });
+    }
     let failed = engine.failed();
     store.component("store", move |shutdown| async move {
         tokio::select! {
@@ -156,7 +164,8 @@ pub(crate) async fn run(parts: Parts) -> Exit {
     lifecycle.run().await
 }
 
-fn options(settings: &Settings, clock: &SystemClock) -> Result<Options, ConfigError> {
+/// How the engine is set up.
+pub(crate) fn options(settings: &Settings, clock: &SystemClock) -> Result<Options, ConfigError> {
     let dir: PathBuf = settings.get(&table::DATA_DIR)?;
     let partitions: u16 = settings.get(&table::LOG_PARTITIONS)?;
     let mut options = Options::new(dir, steady(clock.clone()));
