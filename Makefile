@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults fmt lint deny docs prepare up down
+.PHONY: help run build test simulate exhaust faults bench fmt lint deny docs prepare up down
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ faults: ## Ten minutes of faults on three nodes, the runs that must be rejected,
 	deploy/local/fetch
 	cargo build --release -p ingest-api -p trait-worker
 	KITH_FAULTS=full cargo test --release -p kith-faults --test faults -- --nocapture
+
+bench: ## The benchmark, in a release build: writes docs/benchmarks (ARGS="--cases standalone-bulk", ARGS=--help)
+	deploy/local/bench $(ARGS)
 
 fmt: ## Format the code
 	cargo fmt --all
