@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults import fmt lint deny docs prepare up down
+.PHONY: help run build test simulate exhaust faults import bench fmt lint deny docs prepare up down
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ import: ## Import 100,000 rows by the command line, release build; prints rows a
 	cargo build --release -p kith
 	KITH_TEST_BIN_DIR=$(CURDIR)/target/release KITH_IMPORT_ROWS=$(or $(ROWS),100000) \
 		cargo test -p kith-tests --test cli -- --ignored --nocapture a_large_file
+
+bench: ## The benchmark, in a release build: writes docs/benchmarks (ARGS="--cases standalone-bulk", ARGS=--help)
+	deploy/local/bench $(ARGS)
 
 fmt: ## Format the code
 	cargo fmt --all

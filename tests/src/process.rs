@@ -21,11 +21,12 @@ pub fn binary(name: &str) -> Result<PathBuf> {
         return Ok(PathBuf::from(dir).join(name));
     }
     let own = std::env::current_exe()?;
-    // target/<profile>/deps/<test> -> target/<profile>/<name>
-    let dir = own
-        .parent()
-        .and_then(Path::parent)
-        .context("no target folder")?;
+    let beside = own.parent().context("no target folder")?;
+    // A test is target/<profile>/deps/<test>, a binary of the workspace is where the others are.
+    let dir = match beside.ends_with("deps") {
+        true => beside.parent().context("no target folder")?,
+        false => beside,
+    };
     let path = dir.join(name);
     ensure!(
         path.exists(),

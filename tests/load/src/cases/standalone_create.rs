@@ -1,0 +1,200 @@
+//! Creates on the standalone: closed loops of callers, of new people and of known ones.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use super::folder;
+use crate::caller::{ACCOUNT, STORE, TOKEN};
+use crate::figure::Figure;
+use crate::process::{Standalone, idle, memory, processor_seconds};
+use crate::settings::Settings;
+use crate::spread::{Times, median};
+use crate::walk::count;
+use crate::wire::Connection;
+
+pub(super) const ABOUT: &str = "Callers of Create Profile at one `kith` process on its embedded store, each with a connection of its own and one request after \
+another; every answer is on the disk before it is given. A new person has an e-mail address, a phone number and a first name; a known one \
+sends the address and another first name. Repetitions of every number of callers are interleaved, medians; the spread is the largest \
+rate less the smallest, in hundredths of the median. Processor time is that of the process, its worker included, until it is idle again. New people get \
+ids that nobody else has, known ones the id that they have, and at the end as many are listed as were made.";
+
+const NAME: &str = "standalone-create";
+/// Callers.
+const CALLERS: [usize; 3] = [1, 16, 64];
+
+/// One person, as the person's create was answered.
+type Made = HashMap<usize, String>;
+
+/// What the repetitions of one loop gave.
+#[derive(Debug, Default)]
+struct Series {
+    rates: Vec<f64>,
+    processor_ms: Vec<f64>,
+    p50_ms: Vec<f64>,
+    p99_ms: Vec<f64>,
+}
+
+#[derive(Debug)]
+struct Answered {
+    person: usize,
+    id: String,
+    took: Duration,
+}
+
+pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
+    let dir = folder(settings)?;
+    let kith = Standalone::start(&dir.path().join("data"), dir.path()).await?;
+    let limit = Duration::from_millis(settings.loop_ms);
+    let mut made = Made::new();
+    let mut new: [Series; CALLERS.len()] = Default::default();
+    let mut known: [Series; CALLERS.len()] = Default::default();
+    for repetition in 0..settings.repetitions {
+        for (place, callers) in CALLERS.into_iter().enumerate() {
+            let first = made.len();
+            let answers = measure(&kith, &mut new[place], callers, limit, |n| {
+                (first + n, contact(first + n))
+            });
+            for one in answers.await? {
+                made.insert(one.person, one.id);
+            }
+            let people = made.len();
+            let first_names = format!("{repetition} {callers}");
+            let answers = measure(&kith, &mut known[place], callers, limit, |n| {
+                // Neighbours in time are not neighbours in the store.
+                let person = n.wrapping_mul(7_919) % people;
+                let email = contact(person)["email"].clone();
+                (
+                    person,
+                    json!({ "email": email, "firstName": format!("{first_names} {n}") }),
+                )
+            });
+            for Answered { person, id, .. } in answers.await? {
+                ensure!(
+                    made.get(&person) == Some(&id),
+                    "person {person} became {id}"
+                );
+            }
+        }
+    }
+    let distinct: std::collections::HashSet<&String> = made.values().collect();
+    ensure!(distinct.len() == made.len(), "two new people have one id");
+    let listed = count(&kith.caller).await?;
+    ensure!(
+        listed == u64::try_from(made.len())?,
+        "{listed} of {} are listed",
+        made.len()
+    );
+    let memory = memory(&kith.process)?;
+    kith.stop().await?;
+
+    let mut figures = Vec::new();
+    for (who, series) in [("new", new), ("known", known)] {
+        for (callers, series) in CALLERS.into_iter().zip(series) {
+            figures.extend(series.figures(&format!("{who}_{callers}_callers")));
+        }
+    }
+    figures.push(Figure::shown(
+        &format!("{NAME}.memory_at_most"),
+        memory.peak,
+        "MiB",
+    ));
+    Ok(figures)
+}
+
+impl Series {
+    fn figures(&self, what: &str) -> [Figure; 5] {
+        let middle = median(&self.rates);
+        let most = self.rates.iter().copied().fold(f64::MIN, f64::max);
+        let least = self.rates.iter().copied().fold(f64::MAX, f64::min);
+        [
+            ("rate", middle, "requests/s"),
+            ("rate_spread", 100.0 * (most - least) / middle, "%"),
+            ("p50", median(&self.p50_ms), "ms"),
+            ("p99", median(&self.p99_ms), "ms"),
+            ("processor", median(&self.processor_ms), "ms/request"),
+        ]
+        .map(|(name, value, unit)| Figure::shown(&format!("{NAME}.{what}_{name}"), value, unit))
+    }
+}
+
+/// Has callers send for as long as they may, then waits until the process is idle.
+async fn measure(
+    kith: &Standalone,
+    series: &mut Series,
+    callers: usize,
+    limit: Duration,
+    person: impl Fn(usize) -> (usize, Value),
+) -> Result<Vec<Answered>> {
+    idle(&kith.process).await?;
+    let before = processor_seconds(&kith.process)?;
+    let next = Cell::new(0);
+    let began = Instant::now();
+    let work = (0..callers).map(|_| caller(kith.address, &next, began + limit, &person));
+    let answers: Vec<Answered> = try_join_all(work).await?.into_iter().flatten().collect();
+    let seconds = began.elapsed().as_secs_f64();
+    idle(&kith.process).await?;
+    let used = processor_seconds(&kith.process)? - before;
+    let mut times = Times::default();
+    for one in &answers {
+        times.push(one.took);
+    }
+    let requests = answers.len() as f64;
+    series.rates.push(requests / seconds);
+    series.processor_ms.push(1e3 * used / requests);
+    series.p50_ms.push(times.quantile_ms(0.5));
+    series.p99_ms.push(times.quantile_ms(0.99));
+    Ok(answers)
+}
+
+/// One caller: all of them take their people from one row.
+async fn caller(
+    address: SocketAddr,
+    next: &Cell<usize>,
+    until: Instant,
+    person: &impl Fn(usize) -> (usize, Value),
+) -> Result<Vec<Answered>> {
+    let mut connection = Connection::open(address).await?;
+    let mut answers = Vec::new();
+    while Instant::now() < until {
+        let (person, contact) = person(next.replace(next.get() + 1));
+        let request = request(&contact);
+        let began = Instant::now();
+        let (status, body) = connection.send(&request).await?;
+        let took = began.elapsed();
+        ensure!(
+            status == 202,
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        );
+        let answer: Value = serde_json::from_slice(&body)?;
+        let id = answer["id"].as_str().context("no id")?.to_owned();
+        answers.push(Answered { person, id, took });
+    }
+    Ok(answers)
+}
+
+fn request(contact: &Value) -> Vec<u8> {
+    let body = json!({ "traits": { "Contact": contact } }).to_string();
+    let credential = BASE64_STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
+    format!(
+        "POST /v1/Stores/{STORE}/Profiles HTTP/1.1\r\nhost: kith\r\nauthorization: Basic {credential}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn contact(n: usize) -> Value {
+    json!({
+        "email": format!("create-{n}@example.com"),
+        "phone": format!("+1317{n:07}"),
+        "firstName": format!("Person {n}"),
+    })
+}

@@ -1,0 +1,63 @@
+//! The benchmark. Each case measures the shipped binaries, checks every answer that it gets, and gives figures; a figure that
+//! misses its target is written down as missed. Nothing here is shipped.
+//!
+//! `make bench` runs all cases in a release build and writes `docs/benchmarks`. A small run of every case is part of
+//! `make test`: it asserts that answers are right, and nothing about time.
+//!
+//! Start reading at [`cases`] for what there is, [`population`] for who is in a store when it is measured, and [`figure`] for
+//! what a case gives.
+
+pub mod caller;
+pub mod cases;
+pub mod figure;
+pub mod machine;
+pub mod population;
+pub mod prefill;
+pub mod process;
+pub mod report;
+pub mod settings;
+pub mod spread;
+pub mod walk;
+pub mod wire;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::cases::Case;
+use crate::figure::Figure;
+use crate::machine::Machine;
+use crate::report::{Run, Summary};
+use crate::settings::Settings;
+
+/// Runs the chosen cases one after another, tells every figure, and writes them down after each case.
+///
+/// # Errors
+/// When a case cannot be run, or an answer was wrong: its figures are not kept then, and those of the cases before it are.
+pub async fn run(settings: &Settings, mut tell: impl FnMut(&Figure)) -> Result<()> {
+    std::fs::create_dir_all(&settings.data)?;
+    for case in Case::chosen(&settings.cases)? {
+        let (machine, load_before) = (Machine::here(&settings.data)?, machine::load()?);
+        let (now, began) = (kith_tests::engines::now(), Instant::now());
+        let figures = case.run(settings).await?;
+        figures.iter().for_each(&mut tell);
+        let nanos = i128::from(now.as_micros()) * 1_000;
+        let run = Run {
+            began: OffsetDateTime::from_unix_timestamp_nanos(nanos)?
+                .replace_nanosecond(0)?
+                .format(&Rfc3339)?,
+            seconds: began.elapsed().as_secs_f64().round(),
+            commit: machine::commit(),
+            release: !cfg!(debug_assertions),
+            settings: case.told(settings),
+            load_before,
+            machine,
+        };
+        let mut summary = Summary::read(&settings.out)?;
+        summary.replace(case, run, figures);
+        summary.write(&settings.out)?;
+    }
+    Ok(())
+}
