@@ -378,7 +378,7 @@ async fn the_largest_body_goes_through_the_log(pair: Pair) -> Result<()> {
     let answer = send(format!("{body} ")).await?;
     ensure!(answer.status() == 413, "{}", answer.status());
     // A busy machine may need more than one try; a record that is too large would be refused each time.
-    let id = until(Duration::from_secs(60), "the largest body", || async {
+    let id = until(Duration::from_secs(120), "the largest body", || async {
         let answer = send(body.clone()).await?;
         let status = answer.status();
         let answer: serde_json::Value = answer.json().await?;
@@ -387,7 +387,7 @@ async fn the_largest_body_goes_through_the_log(pair: Pair) -> Result<()> {
     })
     .await?;
     let last = format!("g{}", GROUPS - 1);
-    until(Duration::from_secs(60), "its last traits", || async {
+    until(Duration::from_secs(120), "its last traits", || async {
         let path = format!("/Profiles/{id}?traitGroups={last}");
         let read = api.send(reqwest::Method::GET, &path, None).await?;
         ensure!(read.status == 200, "{}", read.status);
