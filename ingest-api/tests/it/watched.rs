@@ -147,7 +147,7 @@ impl<D: Identity> Identity for WatchedDatabase<D> {
     }
 
     async fn links(&self, of: &[ProfileKey]) -> Result<Vec<Vec<LinkEvidence>>, PortError> {
-        self.reads().await?;
+        self.reads(format!("links of {of:?}")).await?;
         self.inner.links(of).await
     }
 
