@@ -1,10 +1,5 @@
 //! Backups of the standalone: made beside its load, restored elsewhere, and held against what was acknowledged.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "callers of a test need no lifecycle"
-)]
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
