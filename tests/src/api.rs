@@ -85,6 +85,12 @@ impl Api {
         &self.base
     }
 
+    /// The store's id.
+    #[must_use]
+    pub fn store(&self) -> &str {
+        &self.store
+    }
+
     /// Sends a request to a path below the store.
     ///
     /// # Errors
