@@ -120,7 +120,7 @@ async fn a_backup_under_load_has_every_create_that_was_answered_before_it_began(
     for (number, profile) in &before {
         let owners = api.owners("email", &email(*number)).await?;
         ensure!(
-            owners == [profile.clone()],
+            owners == [profile.as_str()],
             "{number}: {owners:?} and not {profile}"
         );
         // Through the log, which is in the backup with the place where the worker was.
