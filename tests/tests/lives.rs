@@ -81,6 +81,43 @@ async fn a_wrong_setting_ends_every_binary_with_78_and_one_line() -> Result<()> 
     .await
 }
 
+/// No disk has so much.
+const A_PEBIBYTE: &str = "1048576GiB";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_room_on_the_disk_writes_are_answered_503_and_reads_go_on() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (launch, base) = standalone(dir.path())?;
+    let api = Api::new(&base)?;
+    let mut process = Process::start(launch.clone(), dir.path())?;
+    process.ready().await?;
+    let profile = api.contact(json!({ "email": "ada@disk.example" })).await?;
+    ensure!(process.terminate().await?.success());
+
+    let short = launch.clone().with("KITH_DISK_FREE_BYTES_MIN", A_PEBIBYTE);
+    let mut process = Process::start(short, dir.path())?;
+    process.ready().await?;
+    let refused = api
+        .create(json!({ "Contact": { "email": "bob@disk.example" } }))
+        .await?;
+    ensure!(refused.status == 503, "{} {}", refused.status, refused.body);
+    ensure!(!refused.header("retry-after").is_empty());
+    ensure!(api.get(&profile).await?.status == 200);
+    ensure!(api.owners("email", "ada@disk.example").await? == [profile.as_str()]);
+    ensure!(api.owners("email", "bob@disk.example").await?.is_empty());
+    process
+        .until_metric("kith_disk_free_bytes", |free| free > 0.0)
+        .await?;
+    ensure!(process.log().contains("the disk is full up to the reserve"));
+    ensure!(process.terminate().await?.success());
+
+    let mut process = Process::start(launch, dir.path())?;
+    process.ready().await?;
+    api.contact(json!({ "email": "bob@disk.example" })).await?;
+    ensure!(process.terminate().await?.success());
+    Ok(())
+}
+
 fn standalone(dir: &Path) -> Result<(Launch, String)> {
     let listen = free_address()?;
     let launch = Launch::new("kith")?

@@ -10,8 +10,9 @@ use std::time::Duration;
 use ingest_api::{Admission, Limits, Service, bind, development_store, public_url};
 use kith_domain::event::record_bytes_max;
 use kith_domain::id::AccountSid;
+use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
-use kith_embedded::{Embedded, EmbeddedLog, Options, Retention};
+use kith_embedded::{DiskLimits, Embedded, EmbeddedLog, Options, Retention};
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{Clock, Control, Definitions};
 use kith_profiles::{Profiles, environment};
@@ -178,7 +179,12 @@ pub(crate) fn options(settings: &Settings, clock: &SystemClock) -> Result<Option
     options.queue_bytes_max = (2 * options.record_bytes_max).max(options.queue_bytes_max);
     options.retention = Retention {
         age: settings.get(&table::LOG_RETENTION)?,
+        letters: settings.get(&table::DEAD_LETTERS_RETENTION)?,
         ..options.retention
+    };
+    options.disk = DiskLimits {
+        warn_bytes: settings.get::<ByteSize>(&table::DISK_FREE_BYTES_WARN)?.0,
+        reserve_bytes: settings.get::<ByteSize>(&table::DISK_FREE_BYTES_MIN)?.0,
     };
     Ok(options)
 }
@@ -209,12 +215,19 @@ async fn open(
     if let Some(account) = credentials.development_account() {
         let now = clock.now().map_err(|error| error.to_string())?;
         let store = development_store(account.clone(), now, &SystemIds);
-        engine
-            .create_store(&store)
+        make_unless_there(&engine, &store)
             .await
             .map_err(|error| error.to_string())?;
     }
     Ok(engine)
+}
+
+/// Looks first, so that a process starts and answers reads on a disk that takes no writes.
+async fn make_unless_there(engine: &Embedded, store: &StoreRecord) -> Result<(), PortError> {
+    if engine.store(store.id).await?.is_none() && !engine.is_deleted(store.id).await? {
+        engine.create_store(store).await?;
+    }
+    Ok(())
 }
 
 async fn service(

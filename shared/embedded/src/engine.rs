@@ -13,7 +13,8 @@ use kith_profiles::ports::Durability;
 use tokio::sync::{oneshot, watch};
 
 use crate::database::{Store, View};
-use crate::error::{Closed, Failure, FailureCell, OpenError, Overloaded};
+use crate::disk::Room;
+use crate::error::{Closed, Failure, FailureCell, NoRoom, OpenError, Overloaded};
 use crate::group::Group;
 use crate::inject::{Faults, Injection};
 use crate::log::EmbeddedLog;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) failure: Arc<FailureCell>,
     pub(crate) faults: Faults,
+    pub(crate) room: Room,
     pub(crate) groups: Groups,
     pub(crate) heads: Arc<Heads>,
     pub(crate) options: Options,
@@ -170,8 +172,21 @@ impl Embedded {
             .map_or(Ok(()), Err)
     }
 
-    /// Has the leader do something, and waits until it is as durable as asked.
+    /// Has the leader do something, and waits until it is as durable as asked. Refused while the disk is short of room.
     pub(crate) async fn submit<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        bytes: usize,
+        work: impl FnOnce(&mut Group<'_>) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        if self.engine.shared.room.is_short() {
+            return Err(Unanswered::NoRoom);
+        }
+        self.submit_from_reserve(durability, bytes, work).await
+    }
+
+    /// [`Embedded::submit`], whatever room there is: for the few bytes that say what was done, and for what makes room.
+    pub(crate) async fn submit_from_reserve<T: Send + 'static>(
         &self,
         durability: Durability,
         bytes: usize,
@@ -191,7 +206,7 @@ impl Embedded {
         })
     }
 
-    /// Has the leader do something, and does not wait.
+    /// Has the leader do something, and does not wait. Never refused for want of room, so for a few bytes only.
     pub(crate) fn push(
         &self,
         durability: Durability,
@@ -221,6 +236,8 @@ impl Embedded {
 pub(crate) enum Unanswered {
     /// It was not taken: the queue is full.
     Full,
+    /// It was not taken: only the reserve is left of the disk.
+    NoRoom,
     /// It was not taken: the engine is closed.
     Closed,
     /// The engine failed; it may have been done.
@@ -231,6 +248,7 @@ impl Unanswered {
     pub(crate) fn port(self, operation: &'static str) -> PortError {
         match self {
             Self::Full => PortError::unavailable(operation, Overloaded),
+            Self::NoRoom => PortError::unavailable(operation, NoRoom),
             Self::Closed => PortError::unavailable(operation, Closed),
             Self::Failed(failure) => PortError::fatal(operation, failure),
         }
@@ -258,6 +276,8 @@ impl Drop for Engine {
                 .unwrap_or_else(PoisonError::into_inner),
         );
         for thread in threads {
+            // One that sleeps until it looks again need not.
+            thread.thread().unpark();
             // A thread that panicked has noted its failure.
             drop(thread.join());
         }

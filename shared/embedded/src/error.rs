@@ -210,6 +210,11 @@ impl ReadError {
 #[error("the queue of the embedded engine is full")]
 pub(crate) struct Overloaded;
 
+/// Only the reserve is left of the disk.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the disk of the embedded engine is full")]
+pub(crate) struct NoRoom;
+
 /// The engine was closed in order.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the embedded engine is closed")]

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::acknowledged::{self, Acknowledged};
 use crate::audit::{self, Audit};
 use crate::database::Store;
+use crate::disk::{self, Room};
 use crate::engine::{Counters, Embedded, Shared};
 use crate::error::{FailureCell, OpenError};
 use crate::inject::Faults;
@@ -272,6 +273,7 @@ fn start(
         queue: Queue::new(options.queue_jobs_max, options.queue_bytes_max),
         failure: Arc::new(FailureCell::new()),
         faults: Faults::default(),
+        room: Room::default(),
         groups,
         heads: log.heads(),
         options,
@@ -303,11 +305,14 @@ fn start(
         .map_err(|failure| OpenError::io(paths.database(), io::Error::other(failure)))?;
     let syncer = Syncer::new(Arc::clone(&shared), from_leader, journal, acknowledged);
 
-    let mut threads = Vec::with_capacity(3);
+    let watch = disk::Watch::begin(Arc::clone(&shared));
+
+    let mut threads = Vec::with_capacity(4);
     let embedded = |threads| Embedded::new(Arc::clone(&shared), threads);
     let spawned = (|| {
         threads.push(spawn("kith-commit", move || leader.run())?);
         threads.push(spawn("kith-sync", move || syncer.run())?);
+        threads.push(spawn("kith-disk", move || watch.run())?);
         if !audit.unchecked.is_empty() {
             let shared = Arc::clone(&shared);
             threads.push(spawn("kith-check", move || {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use kith_domain::time::Micros;
 
+use crate::disk::FreeBytes;
+
 /// A wall clock, for the times of records. Order never depends on it.
 pub type Now = Arc<dyn Fn() -> Micros + Send + Sync>;
 
@@ -35,6 +37,10 @@ pub struct Options {
     /// How many bytes of tables are checked before the engine opens, newest first; the rest is checked while it runs, and a
     /// damaged one then ends the process. Default 256 MiB, a few tenths of a second.
     pub check_bytes: u64,
+    /// Below which room on the disk somebody is warned, and writes are refused.
+    pub disk: DiskLimits,
+    /// How the room on the disk is found out.
+    pub free_bytes: FreeBytes,
     /// The wall clock.
     pub now: Now,
 }
@@ -53,6 +59,8 @@ impl Options {
             queue_bytes_max: 32 * 1024 * 1024,
             record_bytes_max: 8 * 1024 * 1024,
             check_bytes: 256 * MIB,
+            disk: DiskLimits::default(),
+            free_bytes: FreeBytes::of_the_system(),
             now,
         }
     }
@@ -70,6 +78,8 @@ impl fmt::Debug for Options {
             queue_bytes_max,
             record_bytes_max,
             check_bytes,
+            disk,
+            free_bytes: _,
             now: _,
         } = self;
         f.debug_struct("Options")
@@ -82,19 +92,21 @@ impl fmt::Debug for Options {
             .field("queue_bytes_max", queue_bytes_max)
             .field("record_bytes_max", record_bytes_max)
             .field("check_bytes", check_bytes)
+            .field("disk", disk)
             .finish_non_exhaustive()
     }
 }
 
 /// How long the log keeps records that every consumer group has finished. A record that some group has not committed is
-/// kept whatever its age and whatever the size; so is every record while there is no group at all. Dead letters are kept until
-/// somebody discards them.
+/// kept whatever its age and whatever the size; so is every record while there is no group at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Older records are deleted. Default 7 days.
     pub age: Duration,
     /// So are the oldest while the log has more bytes than this. Default 1 GiB.
     pub bytes: u64,
+    /// Dead letters that were buried longer ago are deleted. Default 30 days.
+    pub letters: Duration,
 }
 
 impl Default for Retention {
@@ -102,6 +114,26 @@ impl Default for Retention {
         Self {
             age: Duration::from_secs(7 * 24 * 60 * 60),
             bytes: 1024 * MIB,
+            letters: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// Below how many free bytes on the disk something happens. 0 is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLimits {
+    /// A log line warns. Default 1 GiB.
+    pub warn_bytes: u64,
+    /// Writes are refused as unavailable until there is more room again. What was taken still needs some: journals, and
+    /// tables that are merged. Default 256 MiB.
+    pub reserve_bytes: u64,
+}
+
+impl Default for DiskLimits {
+    fn default() -> Self {
+        Self {
+            warn_bytes: 1024 * MIB,
+            reserve_bytes: 256 * MIB,
         }
     }
 }

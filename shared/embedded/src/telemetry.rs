@@ -18,6 +18,9 @@ pub(crate) const SYNC_SECONDS: &str = "kith_embedded_sync_seconds";
 /// How many writes wait for the leader.
 pub(crate) const QUEUE_JOBS: &str = "kith_embedded_queue_jobs";
 
+/// How many bytes are free on the disk of the data directory.
+pub(crate) const DISK_FREE_BYTES: &str = "kith_disk_free_bytes";
+
 /// Gives the metrics their meaning, for whatever recorder is installed.
 pub(crate) fn describe() {
     describe_histogram!(
@@ -44,6 +47,11 @@ pub(crate) fn describe() {
         QUEUE_JOBS,
         Unit::Count,
         "writes that wait for the embedded engine"
+    );
+    describe_gauge!(
+        DISK_FREE_BYTES,
+        Unit::Bytes,
+        "bytes that are free on the disk of the data directory"
     );
 }
 

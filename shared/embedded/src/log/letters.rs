@@ -6,8 +6,9 @@ use kith_domain::time::Micros;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{Durability, LogRecord, Offset, Partition};
 
-use super::record::{self, LetterBody};
+use super::record::{self, Head, LetterBody};
 use super::{EmbeddedLog, Topic};
+use crate::database::View;
 use crate::error::ReadError;
 use crate::group::Group;
 use crate::layout::{Space, key};
@@ -66,8 +67,8 @@ impl EmbeddedLog {
             let view = self.engine.view();
             let step = self
                 .engine
-                .submit(Durability::Durable, 64, move |group| {
-                    discard(&view, group, before)
+                .submit_from_reserve(Durability::Durable, 64, move |group| {
+                    discard(&view, group, STEP_LETTERS, |number, _| number < before)
                 })
                 .await
                 .map_err(|error| error.port(OPERATION))?
@@ -105,10 +106,12 @@ fn letter(name: &[u8], value: &[u8]) -> Result<BuriedLetter, crate::layout::Corr
     })
 }
 
-fn discard(
-    view: &crate::database::View,
+/// Stages the removal of the oldest letters, `most` at most, up to the first one that is not to go. Returns how many go.
+pub(super) fn discard(
+    view: &View,
     group: &mut Group<'_>,
-    before: u64,
+    most: usize,
+    goes: impl Fn(u64, Head) -> bool,
 ) -> Result<u64, ReadError> {
     let topic = Topic::Dead;
     let Some(mut ends) = group.log.ends(topic, 0).copied() else {
@@ -116,14 +119,19 @@ fn discard(
     };
     let range = (
         Bound::Included(key::record(topic.number(), 0, ends.start)),
-        Bound::Excluded(key::record(topic.number(), 0, before.max(ends.start))),
+        Bound::Included(key::record(topic.number(), 0, u64::MAX)),
     );
     let corrupt = ReadError::row(Space::Log);
     let mut discarded = 0;
-    for row in view.range(Space::Log, range).take(STEP_LETTERS) {
+    for row in view.range(Space::Log, range).take(most) {
         let (name, value) = row?;
-        ends.start = key::offset_of(&name).map_err(&corrupt)? + 1;
-        ends.trimmed = record::head(&value).map_err(&corrupt)?.position + value.len() as u64;
+        let number = key::offset_of(&name).map_err(&corrupt)?;
+        let head = record::head(&value).map_err(&corrupt)?;
+        if !goes(number, head) {
+            break;
+        }
+        ends.start = number + 1;
+        ends.trimmed = head.position + value.len() as u64;
         group.staged.remove(Space::Log, name.to_vec());
         discarded += 1;
     }

@@ -10,7 +10,7 @@ use super::record::{Prepared, size_of};
 use super::source::EmbeddedSource;
 use super::{Topic, state};
 use crate::engine::{Embedded, Unanswered};
-use crate::error::Closed;
+use crate::error::{Closed, NoRoom};
 
 /// From handing a record to the engine to its being durable. Labels as in `kith_runtime`'s catalogue.
 const PUBLISH_SECONDS: &str = "kith_publish_seconds";
@@ -85,6 +85,7 @@ impl EmbeddedLog {
             .await
             .map_err(|error| match error {
                 Unanswered::Full => PublishError::Full,
+                Unanswered::NoRoom => PublishError::Unavailable(Some(Arc::new(NoRoom) as Cause)),
                 Unanswered::Closed => PublishError::Unavailable(Some(Arc::new(Closed) as Cause)),
                 Unanswered::Failed(failure) => {
                     PublishError::Unavailable(Some(Arc::new(failure) as Cause))

@@ -4,7 +4,8 @@ use std::ops::Bound;
 
 use super::Topic;
 use super::groups::Groups;
-use super::record;
+use super::letters;
+use super::record::{self, Head};
 use crate::database::View;
 use crate::error::ReadError;
 use crate::group::Group;
@@ -16,13 +17,19 @@ pub(crate) const STEP_RECORDS: usize = 256;
 
 /// Stages one step. True if there may be more to do.
 ///
-/// Only records that every group has finished are deleted, and of those the ones that are too old, or too much.
+/// Only records that every group has finished are deleted, and of those the ones that are too old, or too much; and dead letters
+/// that are too old.
 pub(crate) fn step(
     view: &View,
     group: &mut Group<'_>,
     groups: &Groups,
     retention: &Retention,
 ) -> Result<bool, ReadError> {
+    let (now, age) = (group.now, retention.letters);
+    let is_old = |_: u64, head: Head| now.since(head.published_at) > age;
+    if letters::discard(view, group, STEP_RECORDS, is_old)? == STEP_RECORDS as u64 {
+        return Ok(true);
+    }
     let mut left = STEP_RECORDS;
     for partition in 0..group.log.partitions() {
         let Some(finished) = groups.finished(partition) else {

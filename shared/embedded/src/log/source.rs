@@ -104,7 +104,7 @@ impl EmbeddedSource {
         let name = self.group.clone();
         let positions = self
             .engine
-            .submit(Durability::Ordered, 64, move |group| {
+            .submit_from_reserve(Durability::Ordered, 64, move |group| {
                 shared.groups.positions(&name, group)
             })
             .await
@@ -171,7 +171,9 @@ impl EmbeddedSource {
             match error {
                 // It goes with the next one, or when `next` looks again.
                 Unanswered::Full => Ok(()),
-                Unanswered::Closed | Unanswered::Failed(..) => Err(error.port("commit offsets")),
+                Unanswered::NoRoom | Unanswered::Closed | Unanswered::Failed(..) => {
+                    Err(error.port("commit offsets"))
+                }
             }
         })
     }
@@ -182,7 +184,7 @@ impl EmbeddedSource {
         let shared = Arc::clone(&self.engine.engine.shared);
         let name = self.group.clone();
         self.engine
-            .submit(durability, 64, move |group| {
+            .submit_from_reserve(durability, 64, move |group| {
                 shared.groups.write(&name, group);
             })
             .await

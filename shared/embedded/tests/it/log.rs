@@ -286,6 +286,7 @@ async fn retention_by_age_deletes_what_every_group_has_finished() {
     let retention = Retention {
         age: DAY,
         bytes: u64::MAX,
+        ..Retention::default()
     };
     start_after(retention, 2 * DAY, 0, 1000).await;
 }
@@ -295,6 +296,7 @@ async fn retention_keeps_what_a_group_has_not_finished_and_what_is_young() {
     let retention = Retention {
         age: DAY,
         bytes: u64::MAX,
+        ..Retention::default()
     };
     start_after(retention, 2 * DAY, 300, 700).await;
     start_after(retention, DAY / 2, 0, 0).await;
@@ -306,6 +308,7 @@ async fn retention_by_size_deletes_the_oldest() {
     let retention = Retention {
         age: DAY,
         bytes: 14_900,
+        ..Retention::default()
     };
     start_after(retention, Duration::ZERO, 0, 900).await;
 }
@@ -426,4 +429,50 @@ async fn is_quiet_traits(log: &EmbeddedLog) -> bool {
     let mut source = log.consumer("worker");
     event(&mut source).await;
     is_quiet(&mut source).await
+}
+
+#[tokio::test]
+async fn dead_letters_go_when_they_are_old_and_no_sooner() {
+    let home = Home::new();
+    let mut options = home.options();
+    options.retention.letters = DAY;
+    let engine = Embedded::open(options).unwrap();
+    let log = engine.log();
+    let letter = |n: i64| DeadLetter {
+        record: LogRecord {
+            partition: Partition(0),
+            offset: kith_profiles::ports::Offset::new(n),
+            // When the record was published does not matter: it was buried now.
+            published_at: crate::harness::micros(0),
+            key: Bytes::from_static(b"k"),
+            payload: Bytes::from_static(b"poison"),
+            headers: Vec::new(),
+        },
+        topic: "kith.traits".into(),
+        reason: "undecodable",
+    };
+    let wait = |age: Duration| {
+        let micros = i64::try_from(age.as_micros()).unwrap();
+        home.now.fetch_add(micros, Ordering::Relaxed);
+    };
+    for n in 0..300 {
+        log.bury(letter(n)).await.unwrap();
+    }
+    wait(DAY / 2);
+    log.bury(letter(300)).await.unwrap();
+    // Retention looks once a second, and nobody has joined the log yet.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(log.letters(0, 1000).unwrap().len(), 301);
+
+    wait(DAY * 3 / 4);
+    let until = std::time::Instant::now() + LIMIT;
+    loop {
+        let letters = log.letters(0, 1000).unwrap();
+        if letters.len() == 1 {
+            assert_eq!(letters[0].number, 300);
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{}", letters.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -11,6 +11,8 @@ mod damage;
 #[cfg(test)]
 mod definitions;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod harness;

@@ -37,6 +37,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const PIB: u64 = 1 << 50;
 const GIB: u64 = 1 << 30;
 
 macro_rules! settings {
@@ -86,6 +87,12 @@ settings! {
         "Partitions of the embedded log. More can be added later, none taken away.";
     LOG_RETENTION = "log_retention", Kind::Duration(HOUR, 3_650 * DAY), Some("7d"),
         "How long the embedded log keeps records that were applied.";
+    DEAD_LETTERS_RETENTION = "dead_letters_retention", Kind::Duration(HOUR, 3_650 * DAY), Some("30d"),
+        "How long the embedded log keeps dead letters.";
+    DISK_FREE_BYTES_WARN = "disk_free_bytes_warn", Kind::Bytes(1, PIB), Some("1GiB"),
+        "Free bytes on the disk of the data directory below which a log line warns.";
+    DISK_FREE_BYTES_MIN = "disk_free_bytes_min", Kind::Bytes(1, PIB), Some("256MiB"),
+        "Free bytes on that disk below which writes are answered 503; what was accepted needs some room yet.";
 
     CQL_NODES = "cql_nodes", Kind::HostPorts, Some("127.0.0.1:9042"),
         "Nodes of the database to start from.";
@@ -176,7 +183,14 @@ pub static WORKER: &[&Setting] = &[&RECORDS_IN_FLIGHT_MAX, &RECORD_BYTES_IN_FLIG
 pub static WORKER_PROCESS: &[&Setting] = &[&DEAD_LETTER_RATE_MAX];
 
 /// The embedded store and log.
-pub static EMBEDDED: &[&Setting] = &[&DATA_DIR, &LOG_PARTITIONS, &LOG_RETENTION];
+pub static EMBEDDED: &[&Setting] = &[
+    &DATA_DIR,
+    &LOG_PARTITIONS,
+    &LOG_RETENTION,
+    &DEAD_LETTERS_RETENTION,
+    &DISK_FREE_BYTES_WARN,
+    &DISK_FREE_BYTES_MIN,
+];
 
 /// The database.
 pub static CQL: &[&Setting] = &[

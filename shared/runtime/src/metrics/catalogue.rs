@@ -204,6 +204,12 @@ pub static CATALOGUE: &[Metric] = &[
         "Writes that wait for the embedded engine.",
     ),
     metric(
+        names::DISK_FREE_BYTES,
+        Kind::Gauge,
+        &[],
+        "Bytes that are free on the disk of the data directory.",
+    ),
+    metric(
         names::SPANS_DROPPED,
         Kind::Counter,
         &[one_of(

@@ -46,6 +46,8 @@ pub const EMBEDDED_COMMIT_JOBS: &str = "kith_embedded_commit_jobs";
 pub const EMBEDDED_SYNC_SECONDS: &str = "kith_embedded_sync_seconds";
 /// Writes that wait for the embedded engine.
 pub const EMBEDDED_QUEUE_JOBS: &str = "kith_embedded_queue_jobs";
+/// Room on the disk of the data directory.
+pub const DISK_FREE_BYTES: &str = "kith_disk_free_bytes";
 /// Spans that were not exported.
 pub const SPANS_DROPPED: &str = "kith_spans_dropped_total";
 /// Whether the credentials file is refused.
