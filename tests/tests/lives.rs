@@ -184,9 +184,10 @@ fn content(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     while let Some(next) = open.pop() {
         for entry in std::fs::read_dir(next)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
                 open.push(entry.path());
-            } else {
+            } else if kind.is_file() {
                 files.insert(
                     entry.path().display().to_string(),
                     std::fs::read(entry.path())?,
