@@ -130,18 +130,23 @@ mod tests {
         StoreId::from_uuid(Uuid::from_u128(value))
     }
 
-    #[test]
-    fn a_token_leads_back_to_its_position() {
-        let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
-        let list = List {
+    /// The newest profiles of the first store.
+    fn list_of<'a>(account: &'a AccountSid, key: &'a TokenKey) -> List<'a> {
+        List {
             endpoint: "profiles",
-            account: &account,
+            account,
             store: Some(store(1)),
             profile: None,
             group: None,
             order: Order::Descending,
-            key: &key,
-        };
+            key,
+        }
+    }
+
+    #[test]
+    fn a_token_leads_back_to_its_position() {
+        let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
+        let list = list_of(&account, &key);
         let token = list.token(AFTER);
         assert_eq!(list.position(&token), Ok(AFTER.to_vec()));
         assert!(
@@ -156,15 +161,7 @@ mod tests {
         let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
         let other_account = "AC00000000000000000000000000000002".parse().unwrap();
         let other_key = TokenKey::from_bytes([8; 32]);
-        let list = List {
-            endpoint: "profiles",
-            account: &account,
-            store: Some(store(1)),
-            profile: None,
-            group: None,
-            order: Order::Descending,
-            key: &key,
-        };
+        let list = list_of(&account, &key);
         let token = list.token(AFTER);
         let others = [
             List {
@@ -245,15 +242,7 @@ mod tests {
             text in prop_oneof![any::<String>(), "[A-Za-z0-9_-]{0,120}"],
         ) {
             let (account, key) = (ACCOUNT.parse().unwrap(), TokenKey::from_bytes([7; 32]));
-            let list = List {
-                endpoint: "profiles",
-                account: &account,
-                store: Some(store(1)),
-                profile: None,
-                group: None,
-                order: Order::Descending,
-                key: &key,
-            };
+            let list = list_of(&account, &key);
             prop_assert_eq!(list.position(&list.token(&after)), Ok(after));
             prop_assert_eq!(list.position(&text), Err(NoToken));
         }
