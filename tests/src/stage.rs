@@ -23,6 +23,7 @@ use kith_profiles::error::PublishError;
 use kith_profiles::ports::{Database, NewRecord, TraitLog};
 use kith_profiles::purge::Purge;
 use kith_profiles::read::Located;
+use kith_profiles::retries::RetryBudget;
 use kith_runtime::clock::{SystemClock, SystemIds};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -150,6 +151,7 @@ impl<D: Database, L: TraitLog + 'static> Stage<D, L> {
             log,
             clock: SystemClock::new(),
             ids: SystemIds,
+            retries: RetryBudget::default(),
         };
         Self {
             profiles: Profiles::new(parts),

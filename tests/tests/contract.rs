@@ -1,5 +1,6 @@
 //! The official clients for Node and Python and Twilio Agent Connect, unchanged, against both pairs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -182,4 +183,119 @@ async fn generated_requests_are_answered_as_described() -> Result<()> {
         report["valid_rates"]
     );
     pair.stop().await
+}
+
+/// Runs `docs/migrate.cjs` from one store to another: the new id of each old one.
+async fn copied(from: &Api, to: &Api) -> Result<BTreeMap<String, String>> {
+    let modules = workspace().join("tests/contract/node/node_modules");
+    let output = Command::new("node")
+        .arg(workspace().join("docs/migrate.cjs"))
+        .env("NODE_PATH", modules)
+        .envs([("FROM_ACCOUNT", ACCOUNT), ("FROM_TOKEN", TOKEN)])
+        .envs([("FROM_URL", from.base()), ("FROM_STORE", from.store())])
+        .envs([("TO_ACCOUNT", ACCOUNT), ("TO_TOKEN", TOKEN)])
+        .envs([("TO_URL", to.base()), ("TO_STORE", to.store())])
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {said}", output.status);
+    let lines = String::from_utf8(output.stdout)?;
+    let pair = |line: &str| {
+        let (old, new) = line.split_once(',').context("no pair of ids")?;
+        Ok((old.to_owned(), new.to_owned()))
+    };
+    lines.lines().map(pair).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_moves_from_one_service_to_another() -> Result<()> {
+    let shape = Shape::single();
+    let (old, new) = tokio::try_join!(Pair::standalone(&shape), Pair::standalone(&shape))?;
+    let (from, to) = (
+        old.api().new_store("shop").await?,
+        new.api().new_store("shop").await?,
+    );
+    from.change_settings(|settings| {
+        let badge = json!({ "idType": "badge", "normalization": "none", "limit": 3 });
+        if let Some(types) = settings["identifierConfigs"].as_array_mut() {
+            types.push(badge);
+        }
+        if let Some(rules) = settings["matchingRules"].as_array_mut() {
+            rules.push(json!("badge"));
+        }
+    })
+    .await?;
+    let work = json!({
+        "badge": { "dataType": "STRING", "idTypePromotion": "badge" },
+        "room": { "dataType": "NUMBER" },
+        "roles": { "dataType": "ARRAY" },
+    });
+    from.new_group("Work", work).await?;
+
+    let ada = from
+        .contact(json!({ "email": "a.lovelace@example.com", "firstName": "Ada" }))
+        .await?;
+    from.contact(json!({ "email": "a.byron@example.com", "phone": "+13175551234" }))
+        .await?;
+    let merged = json!({ "email": "a.lovelace@example.com", "phone": "+13175551234" });
+    assert_eq!(from.contact(merged).await?, ada);
+    let work = json!({ "badge": "B-7", "room": 12, "roles": ["cook", 3, true] });
+    let bea = from
+        .create(json!({ "Work": work, "Contact": { "city": "London" } }))
+        .await?
+        .accepted_id()?;
+    // An identifier that no trait shows.
+    let chat = json!({ "idType": "chat", "value": "c-1" });
+    let path = format!("/Profiles/{bea}/Identifiers");
+    let answer = from.send(Method::POST, &path, Some(&chat)).await?;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    from.until_trait(&ada, ("Contact", "firstName"), json!("Ada"))
+        .await?;
+    from.until_trait(&bea, ("Contact", "city"), json!("London"))
+        .await?;
+
+    let ids = copied(&from, &to).await?;
+    assert_eq!(
+        ids.keys().collect::<BTreeSet<_>>(),
+        BTreeSet::from([&ada, &bea])
+    );
+    to.until_trait(&ids[&ada], ("Contact", "firstName"), json!("Ada"))
+        .await?;
+    to.until_trait(&ids[&bea], ("Contact", "city"), json!("London"))
+        .await?;
+    for (old, new) in &ids {
+        assert_eq!(
+            from.get(old).await?.body["traits"],
+            to.get(new).await?.body["traits"]
+        );
+        let sets = |found: BTreeMap<String, Vec<String>>| -> BTreeMap<String, BTreeSet<String>> {
+            let sets = found.into_iter();
+            sets.map(|(id_type, values)| (id_type, values.into_iter().collect()))
+                .collect()
+        };
+        assert_eq!(
+            sets(from.identifiers(old).await?),
+            sets(to.identifiers(new).await?)
+        );
+    }
+    let definitions = async |api: &Api| -> Result<[Value; 2]> {
+        let path = api.store_path();
+        let group = api
+            .define(Method::GET, &format!("{path}/TraitGroups/Work"), None)
+            .await?;
+        let path = format!("{path}/IdentityResolutionSettings");
+        let settings = api.define(Method::GET, &path, None).await?;
+        Ok([
+            group.body["traitGroup"]["traits"].clone(),
+            settings.body["matchingRules"].clone(),
+        ])
+    };
+    assert_eq!(definitions(&from).await?, definitions(&to).await?);
+
+    // Interrupted or not, it may be run again.
+    assert_eq!(copied(&from, &to).await?, ids);
+    assert_eq!(to.list().await?.len(), 2);
+    tokio::try_join!(old.stop(), new.stop())?;
+    Ok(())
 }

@@ -15,6 +15,7 @@ use kith_domain::time::Micros;
 use kith_embedded::{DiskLimits, Embedded, EmbeddedLog, Options, Retention};
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{Clock, Control, Definitions};
+use kith_profiles::retries::RetryBudget;
 use kith_profiles::{Profiles, environment};
 use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
@@ -248,6 +249,7 @@ async fn service(
         log: GuardedLog::new(TracedLog::new(log, topic, SYSTEM), log_dependency.clone()),
         clock: clock.clone(),
         ids: SystemIds,
+        retries: RetryBudget::default(),
     };
     Ok(Service {
         profiles: Arc::new(Profiles::new(engines)),

@@ -11,6 +11,7 @@ use kith_kafka::{KafkaConfig, KafkaLog, SetupError};
 use kith_profiles::Profiles;
 use kith_profiles::environment::{self, Environment};
 use kith_profiles::ports::{Definitions, TokenKey};
+use kith_profiles::retries::RetryBudget;
 use kith_runtime::admin::AdminServer;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
@@ -105,6 +106,7 @@ pub async fn run<E: Environment<Database: Definitions>>(
         log: GuardedLog::new(traced, log_breaker.clone()),
         clock: clock.clone(),
         ids: SystemIds,
+        retries: RetryBudget::default(),
     };
     let credentials = parts.credentials.clone();
     servers.component("credentials", |shutdown| {

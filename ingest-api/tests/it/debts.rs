@@ -14,6 +14,7 @@ use kith_profiles::definitions::Ending;
 use kith_profiles::environment::{Environment as _, Parts};
 use kith_profiles::error::ClockUnsound;
 use kith_profiles::ports::{AccountWrite, Clock, Definitions, Ids as _, Written};
+use kith_profiles::retries::RetryBudget;
 use kith_runtime::clock::{SystemClock, SystemIds};
 use tempfile::TempDir;
 
@@ -75,6 +76,7 @@ impl World {
                 by: Duration::from_secs(seconds_ahead),
             },
             ids: SystemIds,
+            retries: RetryBudget::default(),
         })
     }
 

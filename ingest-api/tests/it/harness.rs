@@ -15,6 +15,7 @@ use kith_embedded::{Embedded, EmbeddedLog, Options};
 use kith_profiles::Profiles;
 use kith_profiles::environment::Parts;
 use kith_profiles::ports::{Control as _, Definitions as _, TokenKey};
+use kith_profiles::retries::RetryBudget;
 use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::credentials::Credentials;
@@ -210,6 +211,7 @@ fn service(
         log: GuardedLog::new(watched, log.clone()),
         clock: SystemClock::new(),
         ids: SystemIds,
+        retries: RetryBudget::default(),
     };
     let service = Service {
         profiles: Arc::new(Profiles::new(environment)),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use kith_runtime::breaker::BreakerConfig;
 use serde_json::{Value, json};
 
@@ -119,6 +120,39 @@ async fn the_deadline_answers_whatever_the_drivers_wait_for() {
             "{took:?}"
         );
     }
+}
+
+/// Without a budget each request would try until its deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_without_an_answer_are_sent_again_within_a_budget() {
+    const REQUESTS: usize = 100;
+    let service = TestService::start_with(quick(Duration::from_secs(60))).await;
+    service.watch.set_database(Mode::Unanswered);
+    service.watch.statements();
+    let began = Instant::now();
+    let requests = (0..REQUESTS).map(async |n| {
+        let email = format!("ada.{n}@example.com");
+        let body = json!({"traits": {"Contact": {"email": email}}});
+        service.post(&profiles(), &body).await.is(503, 20503);
+    });
+    join_all(requests).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "no deadline was waited for"
+    );
+    // First tries, what may be saved up, and a fifth of the first tries.
+    let sent = service.watch.statements();
+    let sent = sent.iter().filter(|one| one.starts_with("attempt"));
+    let sent = sent.count();
+    assert!(
+        (500..=REQUESTS + 500 + REQUESTS / 5).contains(&sent),
+        "{sent}"
+    );
+    service.watch.set_database(Mode::Up);
+    eventually("the database is used again", async || {
+        service.post(&profiles(), &somebody()).await.status == 202
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,8 @@ pub(crate) enum Mode {
     Down,
     /// No call ends.
     Hanging,
+    /// Conditional statements are lost, and have no answer.
+    Unanswered,
     /// Every call panics.
     Panicking,
     /// Every read finds nonsense, always in this row: a process tells of each but once.
@@ -83,7 +85,7 @@ impl Watch {
 
 async fn meet(mode: Mode) -> Result<(), PortError> {
     match mode {
-        Mode::Up => Ok(()),
+        Mode::Up | Mode::Unanswered => Ok(()),
         Mode::Down => Err(PortError::Unavailable {
             operation: "test",
             cause: None,
@@ -152,12 +154,13 @@ impl<D: Identity> Identity for WatchedDatabase<D> {
     }
 
     async fn attempt(&self, statements: &[Conditional], durability: Durability) -> Vec<Outcome> {
+        let is_lost = *self.watch.database.lock().unwrap() == Mode::Unanswered;
         match self
             .writes(format!("attempt {} statements", statements.len()))
             .await
         {
-            Ok(()) => self.inner.attempt(statements, durability).await,
-            Err(_) => vec![Outcome::Unknown; statements.len()],
+            Ok(()) if !is_lost => self.inner.attempt(statements, durability).await,
+            Ok(()) | Err(_) => vec![Outcome::Unknown; statements.len()],
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ports::{Clock, Database, Ids, TraitLog};
+use crate::retries::RetryBudget;
 
 /// The ports of a process. Use cases are generic over it, so that they run on any engine, and under a simulator.
 pub trait Environment: Send + Sync + 'static {
@@ -23,6 +24,11 @@ pub trait Environment: Send + Sync + 'static {
     fn clock(&self) -> &Self::Clock;
     /// The ids.
     fn ids(&self) -> &Self::Ids;
+
+    /// What may be sent again. Without one, everything, until the deadline.
+    fn retries(&self) -> Option<&RetryBudget> {
+        None
+    }
 
     /// Whether a step is left out. Never, but in a simulation that shows that its checks would see it: the constant of
     /// every shipped environment, so that nothing of it is left in a build.
@@ -100,7 +106,7 @@ pub enum Omission {
     StopAfterUnknown,
 }
 
-/// The plain [`Environment`]: four parts.
+/// The plain [`Environment`]: its parts.
 #[derive(Debug, Clone)]
 pub struct Parts<D, L, C, I> {
     /// The database.
@@ -111,6 +117,8 @@ pub struct Parts<D, L, C, I> {
     pub clock: C,
     /// The ids.
     pub ids: I,
+    /// What may be sent again.
+    pub retries: RetryBudget,
 }
 
 impl<D, L, C, I> Environment for Parts<D, L, C, I>
@@ -139,6 +147,10 @@ where
 
     fn ids(&self) -> &I {
         &self.ids
+    }
+
+    fn retries(&self) -> Option<&RetryBudget> {
+        Some(&self.retries)
     }
 }
 

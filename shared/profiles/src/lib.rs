@@ -26,6 +26,7 @@ pub mod ports;
 mod protocol;
 pub mod purge;
 pub mod read;
+pub mod retries;
 
 use catalog::Catalog;
 use environment::Environment;

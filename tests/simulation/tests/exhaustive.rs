@@ -4,8 +4,9 @@ mod cases;
 
 use cases::small::{
     a_change_and_a_create, a_create_and_a_deletion, a_create_and_a_merge, a_match_and_a_merge,
-    a_merge_and_a_deletion, an_eviction_and_a_merge, one_identifier,
-    one_merge_twice_and_two_deletions, two_creators, two_merges_and_two_deletions, two_that_agree,
+    a_merge_and_a_deletion, a_merge_and_two_deletions, an_eviction_and_a_merge, one_identifier,
+    one_merge_twice_and_two_deletions, two_creators, two_merges_and_a_deletion,
+    two_merges_and_two_deletions, two_that_agree,
 };
 use kith_domain::settings::LimitPolicy;
 use kith_profiles::environment::Omission;
@@ -86,6 +87,23 @@ fn a_create_against_a_merge() {
 fn a_create_against_a_deletion() {
     explore("a create against a deletion", &a_create_and_a_deletion(0));
     explore("a create against a deletion", &a_create_and_a_deletion(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn two_merges_against_a_deletion() {
+    for of in [0, 1] {
+        let name = format!("two merges of the same two against the deletion of {of}");
+        explore(&name, &two_merges_and_a_deletion(of, 0));
+    }
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn a_merge_against_two_deletions() {
+    let name = "a merge against two deletions";
+    explore(name, &a_merge_and_two_deletions(0));
+    explore(name, &a_merge_and_two_deletions(1));
 }
 
 #[test]

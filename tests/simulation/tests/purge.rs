@@ -237,7 +237,7 @@ impl Sim {
         }
     }
 
-    /// What of these people is left: rows, and claims that name them.
+    /// What of these people is left: rows, claims that name them, and their rows of the listing.
     fn left(&self, people: &[ProfileId]) -> Vec<String> {
         let world = lock(&self.world);
         let dead: BTreeSet<_> = people.iter().copied().collect();
@@ -251,7 +251,15 @@ impl Sim {
             .values()
             .filter(|claim| claim.profile.is_some_and(|owner| dead.contains(&owner)))
             .map(|claim| format!("{claim:?}"));
-        rows.chain(claims).collect()
+        let listed = people
+            .iter()
+            .map(|profile| ProfileKey {
+                store: self.store.id,
+                profile: *profile,
+            })
+            .filter(|at| world.is_listed(*at))
+            .map(|at| format!("{}: listed", at.profile));
+        rows.chain(claims).chain(listed).collect()
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! On an unknown outcome the very same statement is sent again, ids included, with jittered back-off: a statement that was
 //! refused once can never succeed later, so the answer that comes in the end is the true one (`identity-protocol.md` 3).
+//! How many are sent again is bounded over the whole process ([`crate::retries`]).
 
 use std::time::Duration;
 
 use crate::environment::{Deadline, Environment, Omission};
-use crate::error::Trouble;
+use crate::error::{PortError, Trouble};
 use crate::ports::{Clock, Conditional, Durability, Identity, Ids, Outcome, Standing, Verdict};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
@@ -41,7 +42,8 @@ pub(crate) async fn back_off<E: Environment>(env: &E, try_number: u32) {
 /// Sends the statements of a round until each is answered. Answers come in the order of the statements.
 ///
 /// # Errors
-/// [`Trouble::Deadline`] if one is still unknown when the deadline passes. Nothing is undone.
+/// [`Trouble::Deadline`] if one is still unknown when the deadline passes, [`Trouble::Port`] if one is and too much was sent
+/// again lately. Nothing is undone.
 pub(crate) async fn send<E: Environment>(
     env: &E,
     statements: &[Conditional],
@@ -51,6 +53,9 @@ pub(crate) async fn send<E: Environment>(
     let mut answers: Vec<Option<Answer>> = vec![None; statements.len()];
     let mut open: Vec<usize> = (0..statements.len()).collect();
     let mut tries = 0;
+    if let Some(retries) = env.retries() {
+        retries.earn(statements.len());
+    }
     while !open.is_empty() {
         let outcomes = if open.len() == statements.len() {
             env.database().attempt(statements, durability).await
@@ -73,13 +78,23 @@ pub(crate) async fn send<E: Environment>(
         }
         open = unknown;
         if !open.is_empty() {
-            metrics::counter!("kith_retries_total", "operation" => "conditional")
-                .increment(open.len() as u64);
             if deadline.has_passed(env.clock()) {
                 return Err(Trouble::Deadline {
                     during: "waiting for a conditional statement",
                 });
             }
+            if env
+                .retries()
+                .is_some_and(|retries| !retries.spend(open.len()))
+            {
+                metrics::counter!("kith_retries_refused_total").increment(open.len() as u64);
+                return Err(Trouble::Port(PortError::Unavailable {
+                    operation: "send conditional statements again",
+                    cause: None,
+                }));
+            }
+            metrics::counter!("kith_retries_total", "operation" => "conditional")
+                .increment(open.len() as u64);
             back_off(env, tries).await;
             tries += 1;
         }

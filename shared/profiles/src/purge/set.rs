@@ -1,4 +1,4 @@
-//! A dead set: its claims are released, and all cells of its members removed.
+//! A dead set: its claims are released, and all cells of its members and their rows of the listing removed.
 //!
 //! - The set is known from the verdict rows of its nodes, which are never removed; and of a dead set they do not change any
 //!   more, for LINK into its root is refused, and LINK into a member is refused since its pointer stands. So whoever repeats
@@ -78,13 +78,16 @@ struct Step<'a, D, I> {
 }
 
 impl<D: Database, I: Ids> Step<'_, D, I> {
-    /// Releases the claims of some members, then removes their cells.
+    /// Releases the claims of some members, then removes their cells and their rows of the listing.
     async fn erase(&self, members: &[(ProfileId, CellRows)]) -> Result<(), PortError> {
         self.release(members).await?;
         let profiles = profile_keys(self.at, members.iter().map(|(profile, _)| *profile));
-        self.database
-            .purge(&profiles, self.time, Durability::Durable)
-            .await
+        let purge = self
+            .database
+            .purge(&profiles, self.time, Durability::Durable);
+        let unlist = self.database.remove(&profiles, Durability::Durable);
+        futures_util::try_join!(purge, unlist)?;
+        Ok(())
     }
 
     /// Exactly those claims that an identifier row of a member leads to and that still name this member and this claim: a

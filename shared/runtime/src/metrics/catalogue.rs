@@ -117,6 +117,12 @@ pub static CATALOGUE: &[Metric] = &[
         "Operations tried again.",
     ),
     metric(
+        names::RETRIES_REFUSED,
+        Kind::Counter,
+        &[],
+        "Conditional statements without an answer that were not sent again, since too many were; their requests were answered 503.",
+    ),
+    metric(
         names::BREAKER_STATE,
         Kind::Gauge,
         &[open("dependency")],

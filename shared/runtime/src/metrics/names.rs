@@ -18,6 +18,8 @@ pub const PUBLISH_SECONDS: &str = "kith_publish_seconds";
 pub const RESOLVE: &str = "kith_resolve_total";
 /// Operations tried again.
 pub const RETRIES: &str = "kith_retries_total";
+/// Statements not sent again, since too much was.
+pub const RETRIES_REFUSED: &str = "kith_retries_refused_total";
 /// State of a breaker.
 pub const BREAKER_STATE: &str = "kith_breaker_state";
 /// Records of the log not yet committed.

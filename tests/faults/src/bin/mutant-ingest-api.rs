@@ -85,6 +85,7 @@ fn mutate(engines: Engines, mutant: Mutant, behind: Duration) -> Mutated {
                 by: behind,
             },
             ids: engines.ids,
+            retries: engines.retries,
         },
         omission: match mutant {
             Mutant::Omits(omission) => Some(omission),

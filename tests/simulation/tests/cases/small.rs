@@ -49,6 +49,18 @@ pub(crate) fn a_merge_and_a_deletion(of: usize) -> Small {
     small(&[&[0], &[1], &[2]], clients, 0)
 }
 
+/// Two merges of the same two people, and the deletion of one of them.
+pub(crate) fn two_merges_and_a_deletion(of: usize, unknown: u8) -> Small {
+    let clients = vec![create(&[0, 1]), create(&[1, 0]), Op::Delete(of)];
+    small(&[&[0], &[1]], clients, unknown)
+}
+
+/// A merge of two people, and the deletions of both.
+pub(crate) fn a_merge_and_two_deletions(unknown: u8) -> Small {
+    let clients = vec![create(&[0, 1]), Op::Delete(0), Op::Delete(1)];
+    small(&[&[0], &[1]], clients, unknown)
+}
+
 /// Two merges that have one person in common, and the deletions of the older two.
 pub(crate) fn two_merges_and_two_deletions(unknown: u8) -> Small {
     let clients = vec![
