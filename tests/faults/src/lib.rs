@@ -14,6 +14,7 @@ pub mod dump;
 pub mod harm;
 pub mod history;
 pub mod load;
+pub mod row;
 pub mod rows;
 pub mod run;
 

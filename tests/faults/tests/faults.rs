@@ -22,6 +22,7 @@ use kith_faults::cluster::{Cluster, Services};
 use kith_faults::dump::{dump, session};
 use kith_faults::harm::Range;
 use kith_faults::load::Drawn;
+use kith_faults::row::is_full;
 use kith_faults::run::{Outcome, Plan, run};
 use kith_tests::api::{Answer, Api};
 use kith_tests::poll::until;
@@ -50,10 +51,6 @@ fn main() -> Result<()> {
     drop(runtime);
     drop(cluster);
     conclusion.exit()
-}
-
-fn is_full() -> bool {
-    std::env::var("KITH_FAULTS").is_ok_and(|text| text == "full")
 }
 
 fn number(variable: &str, default: u64) -> u64 {
