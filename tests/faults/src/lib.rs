@@ -17,6 +17,7 @@ pub mod load;
 pub mod row;
 pub mod rows;
 pub mod run;
+pub mod stand;
 
 /// The identifier type whose limit is low enough to be reached.
 pub const LIMITED: &str = "chat";
