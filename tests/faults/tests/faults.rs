@@ -616,6 +616,9 @@ async fn one_node_away(cluster: &Cluster) -> Result<()> {
             sent_in(&history, *began + NOTICED, *ended),
         );
         println!("one node {away:?}: {early:?} in the first {NOTICED:?}, {late:?} after it");
+        // What a caller had in flight, and what it sent to the same node before that was known.
+        let bound = 2 * usize::try_from(ROW_CALLERS)?;
+        ensure!(early.1 <= bound, "{} attempts failed", early.1);
         first = (first.0 + early.0, first.1 + early.1);
         rest = (rest.0 + late.0, rest.1 + late.1);
     }
