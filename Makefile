@@ -22,11 +22,8 @@ simulate: ## A million simulated schedules instead of 23,900 (FACTOR=45)
 exhaust: ## Search small cases to their end, each up to 40 million states (STATES=40000000)
 	KITH_EXHAUST_STATES=$(or $(STATES),40000000) cargo test --release -p kith-simulation --test exhaustive -- --ignored --nocapture --test-threads 1
 
-faults: ## Ten minutes of faults on three nodes, the runs that must be rejected, 200 clients at once; servers of its own
-	deploy/local/prepare servers
-	deploy/local/fetch
-	cargo build --release -p ingest-api -p trait-worker
-	KITH_FAULTS=full cargo test --release -p kith-faults --test faults -- --nocapture
+faults: ## The fault suite in full, release build: every row of docs/reliability.md, ten minutes of faults on three nodes; servers of its own
+	deploy/local/test --faults $(ARGS)
 
 import: ## Import 100,000 rows by the command line, release build; prints rows a second and memory (ROWS=1000000)
 	cargo build --release -p kith

@@ -25,7 +25,10 @@ pub fn taken() -> SettingSet {
 /// Names the setting that is wrong.
 pub fn configure(settings: &Settings) -> Result<(CqlConfig, KafkaConfig), ConfigError> {
     let cql = kith_servers::cql(settings)?;
-    let kafka = kith_servers::kafka(settings, "kith-ingest-api", false)?;
+    let mut kafka = kith_servers::kafka(settings, "kith-ingest-api", false)?;
+    // Whoever was let in has claimed when it comes to publish, and must not find the queue full then.
+    let queue = &mut kafka.producer.queue_records;
+    *queue = (*queue).max(settings.get(&table::REQUESTS_IN_FLIGHT_MAX)?);
     Ok((cql, kafka))
 }
 
@@ -36,4 +39,25 @@ pub fn configure(settings: &Settings) -> Result<(CqlConfig, KafkaConfig), Config
 )]
 pub(crate) fn say(text: &str) {
     println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn as_many_records_may_wait_as_requests_may_be_worked_on() {
+        let queue = |requests: &str| {
+            let command = taken().command(Command::new("test"));
+            let matches = taken().parse(command, ["test"]).unwrap();
+            let variable =
+                |name: &str| (name == "KITH_REQUESTS_IN_FLIGHT_MAX").then(|| requests.into());
+            let settings = taken().load_from(&matches, &variable).unwrap();
+            configure(&settings).unwrap().1.producer.queue_records
+        };
+        assert_eq!(queue("8"), 4_096);
+        assert_eq!(queue("10000"), 10_000);
+    }
 }

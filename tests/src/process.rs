@@ -198,6 +198,29 @@ impl Process {
         Ok(kib * 1024)
     }
 
+    /// Sockets that are open now.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn sockets(&self) -> Result<usize> {
+        let mut sockets = 0;
+        for entry in std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))? {
+            // One that is closed meanwhile is none.
+            let leads = std::fs::read_link(entry?.path()).unwrap_or_default();
+            sockets += usize::from(leads.to_string_lossy().starts_with("socket:"));
+        }
+        Ok(sockets)
+    }
+
+    /// Threads that there are now.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn threads(&self) -> Result<usize> {
+        let path = format!("/proc/{}/task", self.child.id());
+        Ok(std::fs::read_dir(path)?.count())
+    }
+
     /// Kills without warning, and starts the same again.
     ///
     /// # Errors

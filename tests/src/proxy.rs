@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::poll::until;
 
@@ -19,24 +20,79 @@ pub enum Mode {
     Forward,
     /// Lets everything pass, late.
     Delay(Duration),
+    /// So many bytes a second pass, each way of each connection.
+    Throttle(u32),
     /// Requests pass, answers do not: connections stay open and silent.
     SwallowAnswers,
+    /// Answers pass, requests do not.
+    SwallowRequests,
+    /// So many chunks of requests pass, of all connections together, and their answers; no request after them.
+    PassRequests(u64),
+    /// So many bytes of answers pass, of all connections together; then the connection is reset in the middle of one.
+    CutAnswersAfter(u64),
     /// Nothing passes; connections stay open and silent, new ones are taken.
     BlackHole,
     /// Connections are cut, and new ones are refused at once.
     Cut,
+    /// Connections are reset, and new ones, too.
+    Reset,
+}
+
+impl Mode {
+    /// Whether nobody has a connection.
+    fn is_away(self) -> bool {
+        matches!(self, Self::Cut | Self::Reset)
+    }
+
+    /// How much may pass before the fault begins.
+    fn allowance(self) -> u64 {
+        match self {
+            Self::PassRequests(amount) | Self::CutAnswersAfter(amount) => amount,
+            _ => 0,
+        }
+    }
 }
 
 /// What a proxy did to what passed.
 #[derive(Debug, Default)]
 struct Counts {
+    open: AtomicU64,
+    requests: AtomicU64,
     swallowed: AtomicU64,
     disturbed: AtomicU64,
+    /// What may yet pass.
+    allowance: AtomicU64,
 }
 
 impl Counts {
     fn disturb(&self) {
         self.disturbed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes from what may yet pass; how much there was.
+    fn take(&self, wanted: u64) -> u64 {
+        let taken = self
+            .allowance
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                Some(left.saturating_sub(wanted))
+            });
+        taken.unwrap_or_default().min(wanted)
+    }
+}
+
+/// One connection more, for as long as this is there.
+struct Open(Arc<Counts>);
+
+impl Open {
+    fn new(counts: &Arc<Counts>) -> Self {
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counts))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -76,8 +132,12 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let (watch, count) = (watch.clone(), Arc::clone(&count));
                 tokio::task::spawn(async move {
-                    if *watch.borrow() == Mode::Cut {
+                    let now = *watch.borrow();
+                    if now.is_away() {
                         count.disturb();
+                        if now == Mode::Reset {
+                            drop(client.set_zero_linger());
+                        }
                         return;
                     }
                     if let Ok(server) = TcpStream::connect(upstream).await {
@@ -104,7 +164,23 @@ impl Proxy {
 
     /// What happens from now on, to open connections too.
     pub fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
+        let allowance = &self.counts.allowance;
+        self.mode.send_modify(|now| {
+            allowance.store(mode.allowance(), Ordering::Relaxed);
+            *now = mode;
+        });
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.counts.open.load(Ordering::Relaxed)
+    }
+
+    /// How many chunks of requests came so far, passed or not.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.counts.requests.load(Ordering::Relaxed)
     }
 
     /// How many chunks were kept back so far: proof that a fault was injected.
@@ -113,7 +189,7 @@ impl Proxy {
         self.counts.swallowed.load(Ordering::Relaxed)
     }
 
-    /// How many chunks were late or kept back, and connections cut or refused, so far.
+    /// How many chunks were late or kept back, and connections cut, reset or refused, so far.
     #[must_use]
     pub fn disturbed(&self) -> u64 {
         self.counts.disturbed.load(Ordering::Relaxed)
@@ -133,60 +209,107 @@ async fn relay(
     watch: watch::Receiver<Mode>,
     count: Arc<Counts>,
 ) {
-    let (client_read, client_write) = client.into_split();
-    let (server_read, server_write) = server.into_split();
-    let mut cut = watch.clone();
+    let _open = Open::new(&count);
+    let (mut client_read, mut client_write) = client.into_split();
+    let (mut server_read, mut server_write) = server.into_split();
+    let mut away = watch.clone();
+    let here = Notify::new();
+    let one_way = |is_request| Way {
+        mode: watch.clone(),
+        count: Arc::clone(&count),
+        cut: &here,
+        is_request,
+    };
+    let (there, back) = (one_way(true), one_way(false));
     let both = async {
         tokio::join!(
-            copy(
-                client_read,
-                server_write,
-                watch.clone(),
-                Arc::clone(&count),
-                true
-            ),
-            copy(server_read, client_write, watch, Arc::clone(&count), false),
+            there.copy(&mut client_read, &mut server_write),
+            back.copy(&mut server_read, &mut client_write),
         )
     };
-    tokio::select! {
-        _ = both => {}
-        _ = cut.wait_for(|mode| *mode == Mode::Cut) => count.disturb(),
+    let is_reset = tokio::select! {
+        _ = both => return,
+        () = here.notified() => true,
+        mode = away.wait_for(|mode| mode.is_away()) => mode.is_ok_and(|mode| *mode == Mode::Reset),
+    };
+    count.disturb();
+    if is_reset {
+        for stream in [
+            client_read.reunite(client_write),
+            server_read.reunite(server_write),
+        ] {
+            // In one piece it ends without a polite word: what is not sent yet is thrown away, and the other side hears of a
+            // reset.
+            drop(stream.map(|stream| stream.set_zero_linger()));
+        }
     }
 }
 
-async fn copy(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
+/// One of a connection's two ways.
+struct Way<'a> {
     mode: watch::Receiver<Mode>,
     count: Arc<Counts>,
+    cut: &'a Notify,
     is_request: bool,
-) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(read) = from.read(&mut buffer).await {
-        if read == 0 {
-            break;
-        }
-        let now = *mode.borrow();
-        match now {
-            Mode::Forward => {}
-            Mode::Delay(by) => {
-                count.disturb();
-                tokio::time::sleep(by).await;
+}
+
+impl Way<'_> {
+    async fn copy(&self, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(read) = from.read(&mut buffer).await {
+            if read == 0 {
+                break;
             }
-            Mode::SwallowAnswers if is_request => {}
-            // What was kept back is gone for good: a stream with a hole in it would be garbage.
-            Mode::SwallowAnswers | Mode::BlackHole => {
-                count.swallowed.fetch_add(1, Ordering::Relaxed);
-                count.disturb();
-                let mut mode = mode.clone();
-                drop(mode.wait_for(|mode| *mode == Mode::Cut).await);
+            if self.is_request {
+                self.count.requests.fetch_add(1, Ordering::Relaxed);
+            }
+            let now = *self.mode.borrow();
+            let pass = match now {
+                Mode::Forward => read,
+                Mode::Delay(by) => {
+                    self.count.disturb();
+                    tokio::time::sleep(by).await;
+                    read
+                }
+                Mode::Throttle(rate) => {
+                    self.count.disturb();
+                    let seconds = read as f64 / f64::from(rate.max(1));
+                    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                    read
+                }
+                Mode::SwallowAnswers if self.is_request => read,
+                Mode::SwallowRequests if !self.is_request => read,
+                Mode::PassRequests(_) if !self.is_request || self.count.take(1) == 1 => read,
+                Mode::CutAnswersAfter(_) if self.is_request => read,
+                Mode::CutAnswersAfter(_) => {
+                    let allowed = self.count.take(read as u64);
+                    usize::try_from(allowed).unwrap_or(read)
+                }
+                Mode::SwallowAnswers
+                | Mode::SwallowRequests
+                | Mode::PassRequests(_)
+                | Mode::BlackHole => return self.swallow().await,
+                Mode::Cut | Mode::Reset => return,
+            };
+            if to.write_all(&buffer[..pass]).await.is_err() {
+                break;
+            }
+            if pass < read {
+                self.cut.notify_one();
                 return;
             }
-            Mode::Cut => return,
         }
-        if to.write_all(&buffer[..read]).await.is_err() {
-            break;
-        }
+        drop(to.shutdown().await);
     }
-    drop(to.shutdown().await);
+
+    /// What was kept back is gone for good: a stream with a hole in it would be garbage.
+    async fn swallow(&self) {
+        self.count.swallowed.fetch_add(1, Ordering::Relaxed);
+        self.count.disturb();
+        let mut mode = self.mode.clone();
+        drop(mode.wait_for(|mode| mode.is_away()).await);
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,11 +29,12 @@ pub fn kafka_bootstrap() -> Result<String> {
     std::env::var("KITH_TEST_KAFKA_BOOTSTRAP").context("KITH_TEST_KAFKA_BOOTSTRAP: run `make test`")
 }
 
-/// `deploy/local/node NAME ACTION` on the servers of this run, for suites that have them to themselves while they run.
+/// `deploy/local/node NAME ACTION` on the servers of this run, for suites that have them to themselves while they run; what it
+/// printed.
 ///
 /// # Errors
 /// When it fails.
-pub async fn node(name: &str, action: &str) -> Result<()> {
+pub async fn node(name: &str, action: &str) -> Result<String> {
     let dir =
         std::env::var("KITH_TEST_LOCAL_DIR").context("KITH_TEST_LOCAL_DIR: run `make test`")?;
     let mut command = Command::new(workspace().join("deploy/local/node"));
@@ -44,7 +45,7 @@ pub async fn node(name: &str, action: &str) -> Result<()> {
         "deploy/local/node {name} {action}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The folder of the workspace.

@@ -1,8 +1,10 @@
 //! Three database nodes and a broker of a run's own on loopback, each behind a proxy, and the services on them.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kith_domain::identifier::IdType;
@@ -14,6 +16,7 @@ use kith_runtime::clock::SystemIds;
 use kith_scylla::{Cql, CqlConfig, Dialect, migrate};
 use kith_tests::api::{ACCOUNT, Api, TOKEN};
 use kith_tests::engines::now;
+use kith_tests::poll::until;
 use kith_tests::process::{Launch, Process, free_address};
 use kith_tests::proxy::{Mode, Proxy};
 use kith_tests::servers::{Place, workspace};
@@ -108,26 +111,7 @@ impl Cluster {
     pub async fn place(&self) -> Result<(Place, StoreRecord)> {
         let nodes = self.nodes.iter().map(|node| node.address().to_string());
         let place = Place::on(nodes.collect(), self.log.address().to_string());
-        let config = cql(&place)?;
-        migrate(&config).await?;
-        let mut log = KafkaConfig {
-            bootstrap: place.bootstrap.clone(),
-            traits_topic: place.topic.clone(),
-            ..KafkaConfig::default()
-        };
-        log.topics.partitions = 8;
-        log.topics.replication_factor = 1;
-        log.topics.min_insync_replicas = 1;
-        ensure_topics(&log).await?;
-        let account = ACCOUNT.parse().context("the development account")?;
-        let mut store = ingest_api::development_store(account, now(), &SystemIds);
-        let limited = IdType::new(crate::LIMITED);
-        let types = &mut store.settings.identifier_configs;
-        let limited = types.iter_mut().find(|one| one.id_type == limited);
-        let limited = limited.context("the limited type")?;
-        limited.limit = LIMIT;
-        limited.limit_policy = LimitPolicy::Fifo;
-        Cql::connect(&config).await?.create_store(&store).await?;
+        let store = furnish(&place).await?;
         Ok((place, store))
     }
 
@@ -139,9 +123,49 @@ impl Cluster {
             }
         };
         all(Mode::Cut);
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         all(Mode::Forward);
     }
+}
+
+/// Makes the keyspace, the topics and the store of a place.
+///
+/// # Errors
+/// When one cannot be made.
+pub async fn furnish(place: &Place) -> Result<StoreRecord> {
+    let config = cql(place)?;
+    migrate(&config).await?;
+    ensure_topics(&log(place)).await?;
+    let account = ACCOUNT.parse().context("the development account")?;
+    let mut store = ingest_api::development_store(account, now(), &SystemIds);
+    let limited = IdType::new(crate::LIMITED);
+    let types = &mut store.settings.identifier_configs;
+    let limited = types.iter_mut().find(|one| one.id_type == limited);
+    let limited = limited.context("the limited type")?;
+    limited.limit = LIMIT;
+    limited.limit_policy = LimitPolicy::Fifo;
+    let database = Cql::connect(&config).await?;
+    // Repeating it is safe, and a node that was just asked to make tables may be late.
+    until(Duration::from_secs(30), "the store", || async {
+        Ok(Some(database.create_store(&store).await?))
+    })
+    .await?;
+    Ok(store)
+}
+
+/// The log of a place.
+#[must_use]
+pub fn log(place: &Place) -> KafkaConfig {
+    let mut log = KafkaConfig {
+        bootstrap: place.bootstrap.clone(),
+        traits_topic: place.topic.clone(),
+        ..KafkaConfig::default()
+    };
+    log.topics.partitions = 8;
+    log.topics.replication_factor = 1;
+    log.topics.min_insync_replicas = 1;
+    log.consumer.group.clone_from(&place.group);
+    log
 }
 
 /// The database of a place.
@@ -149,10 +173,12 @@ impl Cluster {
 /// # Errors
 /// When the keyspace has no such name.
 pub fn cql(place: &Place) -> Result<CqlConfig> {
+    let copies = u16::try_from(place.replication_factor)?;
     Ok(CqlConfig {
         nodes: place.cql_nodes.clone(),
         keyspace: place.keyspace.parse()?,
         dialect: Dialect::Cassandra,
+        replication_factor: NonZeroU16::new(copies).context("no copies")?,
         ..CqlConfig::default()
     })
 }
@@ -187,6 +213,23 @@ impl Services {
         binary: &str,
         told: impl Fn(usize) -> Vec<(String, String)>,
     ) -> Result<Self> {
+        let (mut ingests, mut workers) = (Vec::new(), Vec::new());
+        for number in 0..3 {
+            let mut launch = place.launch(binary)?;
+            launch.environment.extend(told(number));
+            ingests.push(launch);
+        }
+        for _ in 0..2 {
+            workers.push(place.launch("trait-worker")?);
+        }
+        Self::launch(ingests, workers).await
+    }
+
+    /// Starts these: some that answer HTTP, and some that consume.
+    ///
+    /// # Errors
+    /// When one is not ready in time.
+    pub async fn launch(answering: Vec<Launch>, consuming: Vec<Launch>) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let credentials = dir.path().join("credentials.toml");
         std::fs::write(
@@ -196,21 +239,16 @@ impl Services {
         // Under load a line a statement is a load of its own.
         let quiet = |launch: Launch| launch.with("RUST_LOG", "warn");
         let (mut ingests, mut workers, mut apis) = (Vec::new(), Vec::new(), Vec::new());
-        for number in 0..3 {
+        for launch in answering {
             let listen = free_address()?;
-            let launch = place.launch(binary)?;
-            let mut launch = quiet(launch)
+            let launch = quiet(launch)
                 .with("KITH_LISTEN", listen)
                 .with("KITH_CREDENTIALS", credentials.display());
-            launch.environment.extend(told(number));
             ingests.push(Process::start(launch, dir.path())?);
             apis.push(Api::new(&format!("http://{listen}"))?);
         }
-        for _ in 0..2 {
-            workers.push(Process::start(
-                quiet(place.launch("trait-worker")?),
-                dir.path(),
-            )?);
+        for launch in consuming {
+            workers.push(Process::start(quiet(launch), dir.path())?);
         }
         for process in ingests.iter_mut().chain(&mut workers) {
             process.ready().await?;

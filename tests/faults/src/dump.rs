@@ -7,7 +7,7 @@ use kith_domain::identifier::{ClaimKey, IdType, IdentifierValue};
 use kith_domain::time::Micros;
 use kith_domain::traits::{CellBytes, TraitCell};
 use kith_profiles::ports::{CellRows, Claim, IdentRow, LinkRow, Pointer, Verdict, VerdictRow};
-use kith_tests::proxy::Proxy;
+use kith_tests::servers::Place;
 use scylla::DeserializeRow;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -15,20 +15,19 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::{Consistency, Statement};
 use uuid::Uuid;
 
-use crate::cluster::Cluster;
 use crate::rows::Rows;
 
-/// A session of the checker's own.
+/// A session of the checker's own with the nodes of a place.
 ///
 /// # Errors
 /// When no node is reached.
-pub async fn session(cluster: &Cluster) -> Result<Session> {
+pub async fn session(place: &Place) -> Result<Session> {
     let profile = ExecutionProfile::builder()
         .consistency(Consistency::Quorum)
         .request_timeout(Some(std::time::Duration::from_secs(30)))
         .build();
     let session = SessionBuilder::new()
-        .known_nodes_addr(cluster.nodes.iter().map(Proxy::address))
+        .known_nodes(&place.cql_nodes)
         .default_execution_profile_handle(profile.into_handle());
     Ok(session.build().await?)
 }

@@ -14,8 +14,10 @@ pub mod dump;
 pub mod harm;
 pub mod history;
 pub mod load;
+pub mod row;
 pub mod rows;
 pub mod run;
+pub mod stand;
 
 /// The identifier type whose limit is low enough to be reached.
 pub const LIMITED: &str = "chat";

@@ -23,6 +23,8 @@ use crate::history::{Asked, Record, Told, value};
 const NEIGHBOURS: usize = 4;
 /// Ids that fetches choose from.
 const RECENT: usize = 4_096;
+/// People that no caller comes to.
+const STRANGERS: usize = 1_000_000;
 /// After a refusal.
 const PAUSE_MS: std::ops::Range<u64> = 20..120;
 /// How long a create is repeated once the load has ended.
@@ -71,6 +73,24 @@ impl Load {
     /// Ends it: what is under way is repeated until it is acknowledged.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// One create beside those of the callers, of somebody whom they do not know. Not repeated.
+    pub async fn stranger(&self, api: &Api) -> Record {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let person = STRANGERS + usize::try_from(number).unwrap_or_default();
+        let [email, ..] = identifiers_of(person);
+        let asked = Asked::Create {
+            identifiers: vec![email],
+            traits: vec!["firstName"],
+        };
+        self.ask(api, number, &asked).await
+    }
+
+    /// How long ago it began.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// How many requests were acknowledged so far.

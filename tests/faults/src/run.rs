@@ -14,6 +14,7 @@ use kith_tests::poll::until;
 use kith_tests::process::metric;
 use kith_tests::servers::Place;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::checker::{Mix, findings};
 use crate::cluster::{Cluster, Services};
@@ -64,13 +65,7 @@ pub async fn run(
     place: &Place,
     store: &StoreRecord,
 ) -> Result<Outcome> {
-    let load = Arc::new(Load::new(services.apis.clone(), plan.mix));
-    let callers: Vec<_> = (0..plan.callers)
-        .map(|caller| {
-            let (load, seed) = (Arc::clone(&load), plan.seed ^ (caller << 32));
-            tokio::task::spawn(async move { load.caller(seed).await })
-        })
-        .collect();
+    let callers = Callers::start(services, plan.seed, plan.callers, plan.mix);
     let (stop, stopped) = watch::channel(false);
     let timer = async {
         let began = Instant::now();
@@ -80,34 +75,96 @@ pub async fn run(
             eprintln!(
                 "{:?}: {} requests acknowledged",
                 began.elapsed(),
-                load.acknowledged()
+                callers.acknowledged()
             );
         }
         stop.send_replace(true);
     };
     let harmed = injure(cluster, services, plan.harm, plan.seed, stopped);
     let report = tokio::join!(harmed, timer).0?;
-    load.end();
-    let mut history = Vec::new();
-    for caller in callers {
-        history.extend(caller.await?);
+    let history = callers.end().await?;
+    let (findings, profiles) = verdict(&history, services, place, store).await?;
+    Ok(Outcome {
+        mix: Mix::of(&history),
+        report,
+        findings,
+        profiles,
+    })
+}
+
+/// Callers at work.
+#[derive(Debug)]
+pub struct Callers {
+    load: Arc<Load>,
+    tasks: Vec<JoinHandle<Vec<Record>>>,
+}
+
+impl Callers {
+    /// Starts so many, who ask any process that answers HTTP.
+    #[must_use]
+    pub fn start(services: &Services, seed: u64, count: u64, mix: Drawn) -> Self {
+        let load = Arc::new(Load::new(services.apis.clone(), mix));
+        let tasks = (0..count)
+            .map(|caller| {
+                let (load, seed) = (Arc::clone(&load), seed ^ (caller << 32));
+                tokio::task::spawn(async move { load.caller(seed).await })
+            })
+            .collect();
+        Self { load, tasks }
     }
+
+    /// How many requests were acknowledged so far.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.load.acknowledged()
+    }
+
+    /// One create beside theirs, of somebody whom they do not know; its record belongs to the history. Not repeated.
+    pub async fn stranger(&self, api: &Api) -> Record {
+        self.load.stranger(api).await
+    }
+
+    /// How long they have been at work, as their records have it.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.load.elapsed()
+    }
+
+    /// Ends their work: what was asked and told.
+    ///
+    /// # Errors
+    /// When one of them panicked.
+    pub async fn end(self) -> Result<Vec<Record>> {
+        self.load.end();
+        let mut history = Vec::new();
+        for task in self.tasks {
+            history.extend(task.await?);
+        }
+        Ok(history)
+    }
+}
+
+/// What history and store do not agree on once everything is quiet; how many live profiles, and members of others.
+///
+/// # Errors
+/// When it does not become quiet, or cannot be read.
+pub async fn verdict(
+    history: &[Record],
+    services: &Services,
+    place: &Place,
+    store: &StoreRecord,
+) -> Result<(Vec<String>, (usize, usize))> {
     quiet(services).await?;
     let api = &services.apis[0];
-    let session = dump::session(cluster).await?;
-    let mut judged = judge(&history, api, &session, place, store).await?;
+    let session = dump::session(place).await?;
+    let mut judged = judge(history, api, &session, place, store).await?;
     // Lag is a gauge of the recent past: what is not there yet gets a moment more.
     let limit = Instant::now() + Duration::from_secs(15);
     while !judged.0.is_empty() && Instant::now() < limit {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        judged = judge(&history, api, &session, place, store).await?;
+        judged = judge(history, api, &session, place, store).await?;
     }
-    Ok(Outcome {
-        mix: Mix::of(&history),
-        report,
-        findings: judged.0,
-        profiles: judged.1,
-    })
+    Ok(judged)
 }
 
 /// Every consumer has committed everything.

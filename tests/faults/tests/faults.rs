@@ -21,11 +21,14 @@ use futures_util::future::try_join_all;
 use kith_faults::cluster::{Cluster, Services};
 use kith_faults::dump::{dump, session};
 use kith_faults::harm::Range;
+use kith_faults::history::Record;
 use kith_faults::load::Drawn;
-use kith_faults::run::{Outcome, Plan, run};
+use kith_faults::row::{is_full, is_skipped, report};
+use kith_faults::run::{Callers, Outcome, Plan, run, verdict};
 use kith_tests::api::{Answer, Api};
 use kith_tests::poll::until;
-use kith_tests::proxy::Mode;
+use kith_tests::process::metric;
+use kith_tests::proxy::{Mode, Proxy};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -52,10 +55,6 @@ fn main() -> Result<()> {
     conclusion.exit()
 }
 
-fn is_full() -> bool {
-    std::env::var("KITH_FAULTS").is_ok_and(|text| text == "full")
-}
-
 fn number(variable: &str, default: u64) -> u64 {
     let text = std::env::var(variable).ok();
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -76,12 +75,21 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, cluster: Option<&Arc<Cluster>>
         })
     };
     let mut trials = vec![
-        trial("two_hundred_clients_want_one_new_person", |cluster| {
-            Box::pin(async move { one_new_person(&cluster).await })
-        }),
         trial(
-            "an_unknown_outcome_is_503_and_the_retry_is_right",
-            |cluster| Box::pin(async move { unknown_outcomes(&cluster).await }),
+            "row_01_two_hundred_clients_want_one_new_person",
+            |cluster| Box::pin(async move { one_new_person(&cluster).await }),
+        ),
+        trial(
+            "row_02_a_lost_answer_of_a_statement_is_503_and_the_retry_is_right",
+            |cluster| {
+                Box::pin(async move { lost(&cluster, 2, Mode::SwallowAnswers, rounds(8)).await })
+            },
+        ),
+        trial(
+            "row_03_a_lost_statement_is_503_and_the_retry_is_right",
+            |cluster| {
+                Box::pin(async move { lost(&cluster, 3, Mode::SwallowRequests, rounds(4)).await })
+            },
         ),
         trial("a_node_that_hangs_holds_nobody_up", |cluster| {
             Box::pin(async move { a_hanging_node(&cluster).await })
@@ -93,6 +101,29 @@ fn trials(runtime: &Arc<tokio::runtime::Runtime>, cluster: Option<&Arc<Cluster>>
             Box::pin(async move { faults(&cluster).await })
         }),
     ];
+    // Always on the list, so that a run says what it left out.
+    trials.push(trial(
+        "row_05_one_of_three_nodes_killed_or_frozen_costs_what_was_in_flight",
+        |cluster| {
+            Box::pin(async move {
+                match is_skipped(5) {
+                    true => Ok(()),
+                    false => one_node_away(&cluster).await,
+                }
+            })
+        },
+    ));
+    trials.push(trial(
+        "row_06_two_of_three_nodes_stopped_is_503_until_they_are_back",
+        |cluster| {
+            Box::pin(async move {
+                match is_skipped(6) {
+                    true => Ok(()),
+                    false => two_nodes_away(&cluster).await,
+                }
+            })
+        },
+    ));
     if is_full() {
         trials.push(trial(
             "an_unknown_outcome_taken_for_applied_is_rejected",
@@ -150,6 +181,11 @@ async fn a_hanging_node(cluster: &Cluster) -> Result<()> {
         "{answered} of {all} lookups were answered"
     );
     services.stop().await
+}
+
+/// So many in `make test`, a dozen in full.
+fn rounds(short: u64) -> u64 {
+    if is_full() { 12 } else { short }
 }
 
 type Boxed = std::pin::Pin<Box<dyn Future<Output = Result<()>>>>;
@@ -279,6 +315,7 @@ async fn one_new_person(cluster: &Cluster) -> Result<()> {
     }
     let people = if is_full() { 20 } else { 3 };
     let mut all = Vec::new();
+    let mut refusals = 0;
     for person in 0..people {
         // The connections are there, the person is not.
         try_join_all(
@@ -332,43 +369,70 @@ async fn one_new_person(cluster: &Cluster) -> Result<()> {
             "{refused} of {CLIENTS} were answered 503"
         );
         ensure!(ids.len() == 1, "one person has the ids {ids:?}");
+        let owners = callers[0]
+            .owners("email", &format!("wanted.{person}@example.com"))
+            .await?;
+        ensure!(ids.iter().eq(&owners), "{owners:?}, not {ids:?}");
+        refusals += refused;
         all.extend(took);
     }
     all.sort_unstable();
     let p99 = all[all.len() - 1 - all.len() / 100];
     println!("{CLIENTS} clients, {people} new people: p99 {p99:?}");
     ensure!(p99 < P99 || !is_full(), "p99 {p99:?}");
+    let sent = CLIENTS * people;
+    let mut met = Vec::new();
+    for process in &services.ingests {
+        let page = process.lock().await.metrics().await?;
+        met.push(metric(&page, "kith_http_requests_total"));
+    }
+    // Each process answered its third of them, and of the lookups before.
+    let third = (2 * sent / bases.len()) as f64;
+    ensure!(met.iter().all(|met| *met >= third), "{met:?} of {sent}");
+    report(
+        1,
+        people as u64,
+        &format!("the requests that each of {} processes counted", met.len()),
+        &format!(
+            "{CLIENTS} clients at once, {sent} creates of {people} people: {} acknowledged, {refusals} answered 503, one id each, 0 duplicates; p99 {p99:?}",
+            sent - refusals
+        ),
+    )?;
     services.stop().await
 }
 
-/// Answers are kept back while conditional statements land: 503 in time, and the retry finds what landed.
-async fn unknown_outcomes(cluster: &Cluster) -> Result<()> {
+/// Answers, or statements themselves, are kept back: 503 in time and no id, and the retry finds what landed.
+async fn lost(cluster: &Cluster, row: u8, silence: Mode, rounds: u64) -> Result<()> {
     let (place, store) = cluster.place().await?;
     let services = Services::start(&place, "ingest-api", |_| Vec::new()).await?;
-    let direct = session(cluster).await?;
+    let direct = session(&place).await?;
     let all = |mode| cluster.nodes.iter().for_each(|node| node.set(mode));
+    let swallowed = || -> u64 { cluster.nodes.iter().map(Proxy::swallowed).sum() };
+    let (before, mut injected) = (swallowed(), 0);
     let api = &services.apis[0];
-    let mut landed = 0;
-    let rounds = 12_u64;
+    let (mut landed, mut slowest) = (0, Duration::ZERO);
     for round in 0..rounds {
-        let email = format!("unknown.{round}@example.com");
+        let email = format!("lost.{row}.{round}@example.com");
         let contact = json!({ "Contact": { "email": email } });
         until(Duration::from_secs(40), "a read", || async {
             Ok(Some(api.owners("email", &email).await?))
         })
         .await?;
+        let so_far = swallowed();
         // Late enough that the silence falls between two rounds of the request, another one each time.
         all(Mode::Delay(Duration::from_millis(40)));
         let sent = async {
             let began = Instant::now();
             anyhow::Ok((api.create(contact.clone()).await?, began.elapsed()))
         };
-        let silence = async {
+        let kept_back = async {
             tokio::time::sleep(Duration::from_millis(40 + 20 * round)).await;
-            all(Mode::SwallowAnswers);
+            all(silence);
         };
-        let (answer, ()) = tokio::join!(sent, silence);
+        let (answer, ()) = tokio::join!(sent, kept_back);
         let (answer, took): (Answer, Duration) = answer?;
+        injected += u64::from(swallowed() > so_far);
+        slowest = slowest.max(took);
         cluster.heal().await;
         let rows = until(Duration::from_secs(40), "the rows", || async {
             Ok(Some(dump(&direct, &place.keyspace).await?))
@@ -407,12 +471,236 @@ async fn unknown_outcomes(cluster: &Cluster) -> Result<()> {
         let owners = api.owners("email", &email).await?;
         ensure!(owners == [retried.clone()], "{owners:?}, not {retried}");
     }
-    println!(
-        "{rounds} answers kept back: 503 each, {landed} had landed and were found by the retry"
-    );
+    let is_answer = silence == Mode::SwallowAnswers;
     ensure!(
-        landed > 0,
+        !is_answer || landed > 0,
         "no statement landed: the silence came too early"
     );
+    ensure!(
+        is_answer || landed < rounds,
+        "every statement landed: the silence came too late"
+    );
+    ensure!(injected == rounds, "{injected} of {rounds} were injected");
+    let listed = api.list().await?.len();
+    ensure!(listed as u64 == rounds, "{listed} profiles of {rounds}");
+    report(
+        row,
+        injected,
+        &format!("{} chunks that the proxies kept back", swallowed() - before),
+        &format!(
+            "{rounds} creates answered 503, the slowest in {slowest:?}; {landed} had taken effect, and the retry found them; {rounds} acknowledged when sent again, {listed} profiles"
+        ),
+    )?;
+    services.stop().await
+}
+
+/// How long a node is frozen or dead.
+const AWAY: Duration = Duration::from_secs(10);
+/// What drivers may need until they ask another node: what was in flight ends by its deadline, and the next try is elsewhere.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// What is done to a node by `deploy/local/node`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Away {
+    Frozen,
+    Killed,
+}
+
+impl Away {
+    /// Takes nodes away for ten seconds, and brings them back; confirms it by the word of the kernel, or by new process ids.
+    /// `meanwhile` is called at the end of it, before they come back.
+    async fn take(
+        self,
+        cluster: &Cluster,
+        nodes: &[usize],
+        meanwhile: impl AsyncFnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let names: Vec<_> = nodes
+            .iter()
+            .map(|node| format!("cassandra{}", node + 1))
+            .collect();
+        let (act, undo) = match self {
+            Self::Frozen => ("freeze", "thaw"),
+            Self::Killed => ("kill", "start"),
+        };
+        let mut pids = Vec::new();
+        for name in &names {
+            pids.push(cluster.script("node", &[name, "pid"]).await?);
+            cluster.script("node", &[name, act]).await?;
+        }
+        let began = Instant::now();
+        let met = meanwhile().await;
+        // It is away for as long as the row says.
+        tokio::time::sleep(AWAY.saturating_sub(began.elapsed())).await;
+        for (name, pid) in names.iter().zip(&pids) {
+            if self == Self::Frozen {
+                let state = cluster.script("node", &[name, "status"]).await?;
+                ensure!(state == "frozen", "{name} is {state}");
+            }
+            cluster.script("node", &[name, undo]).await?;
+            let now = cluster.script("node", &[name, "pid"]).await?;
+            let is_new = now != *pid;
+            ensure!(is_new == (self == Self::Killed), "{name}: {pid} and {now}");
+        }
+        met
+    }
+}
+
+/// The ids of all processes: nobody was restarted if they stay the same.
+async fn pids(services: &Services) -> Vec<u32> {
+    let mut pids = Vec::new();
+    for process in services.ingests.iter().chain(&services.workers) {
+        pids.push(process.lock().await.id());
+    }
+    pids
+}
+
+/// Waits until so many more requests were acknowledged.
+async fn progress(callers: &Callers, more: usize) -> Result<()> {
+    let from = callers.acknowledged();
+    until(Duration::from_secs(60), "progress", || async {
+        Ok((callers.acknowledged() >= from + more).then_some(()))
+    })
+    .await
+}
+
+/// Attempts that were sent in a part of a run: how many were acknowledged, and how many were not.
+fn sent_in(history: &[Record], from: Duration, to: Duration) -> (usize, usize) {
+    let mut counts = (0, 0);
+    for record in history {
+        if (from.as_millis()..to.as_millis()).contains(&u128::from(record.sent_ms)) {
+            match record.is_acknowledged() {
+                true => counts.0 += 1,
+                false => counts.1 += 1,
+            }
+        }
+    }
+    counts
+}
+
+const ROW_CALLERS: u64 = 16;
+const ROW_MIX: Drawn = Drawn {
+    reads: 50,
+    new_of_ten: 1,
+};
+
+async fn one_node_away(cluster: &Cluster) -> Result<()> {
+    let (place, store) = cluster.place().await?;
+    let services = Services::start(&place, "ingest-api", |_| Vec::new()).await?;
+    let before = pids(&services).await;
+    let callers = Callers::start(&services, 5, ROW_CALLERS, ROW_MIX);
+    progress(&callers, 200).await?;
+    let mut windows = Vec::new();
+    for (node, away) in [
+        (0, Away::Frozen),
+        (1, Away::Frozen),
+        (2, Away::Frozen),
+        (0, Away::Killed),
+        (1, Away::Killed),
+        (2, Away::Killed),
+    ] {
+        let began = callers.elapsed();
+        away.take(cluster, &[node], async || Ok(())).await?;
+        windows.push((away, began, callers.elapsed()));
+        progress(&callers, 200).await?;
+    }
+    let history = callers.end().await?;
+    ensure!(pids(&services).await == before, "a process was restarted");
+    let slowest = history.iter().map(|record| record.took_ms).max();
+    let slowest = Duration::from_millis(slowest.unwrap_or_default());
+    ensure!(slowest < IN_TIME, "an answer after {slowest:?}");
+    let (mut first, mut rest) = ((0, 0), (0, 0));
+    for (away, began, ended) in &windows {
+        let (early, late) = (
+            sent_in(&history, *began, *began + NOTICED),
+            sent_in(&history, *began + NOTICED, *ended),
+        );
+        println!("one node {away:?}: {early:?} in the first {NOTICED:?}, {late:?} after it");
+        // What a caller had in flight, and what it sent to the same node before that was known.
+        let bound = 2 * usize::try_from(ROW_CALLERS)?;
+        ensure!(early.1 <= bound, "{} attempts failed", early.1);
+        first = (first.0 + early.0, first.1 + early.1);
+        rest = (rest.0 + late.0, rest.1 + late.1);
+    }
+    ensure!(
+        rest.1 * 10 <= rest.0,
+        "{} of {} attempts failed when it was long known",
+        rest.1,
+        rest.0 + rest.1
+    );
+    let (findings, (profiles, _)) = verdict(&history, &services, &place, &store).await?;
+    ensure!(findings.is_empty(), "{findings:?}");
+    let acknowledged = history.iter().filter(|one| one.is_acknowledged()).count();
+    report(
+        5,
+        windows.len() as u64,
+        "the kernel's word that a node stood still, and new process ids",
+        &format!(
+            "{acknowledged} acknowledged, {} not, slowest {slowest:?}; in the first {NOTICED:?} of each fault {} and {}, in the rest of it {} and {}; no process restarted; {profiles} profiles, 0 findings",
+            history.len() - acknowledged,
+            first.0,
+            first.1,
+            rest.0,
+            rest.1
+        ),
+    )?;
+    services.stop().await
+}
+
+async fn two_nodes_away(cluster: &Cluster) -> Result<()> {
+    let (place, store) = cluster.place().await?;
+    let services = Services::start(&place, "ingest-api", |_| Vec::new()).await?;
+    let before = pids(&services).await;
+    let callers = Callers::start(&services, 6, ROW_CALLERS, ROW_MIX);
+    progress(&callers, 200).await?;
+    let (mut injected, mut refused, mut recovered) = (0, 0, Duration::ZERO);
+    for (nodes, away) in [
+        ([0, 1], Away::Frozen),
+        ([1, 2], Away::Frozen),
+        ([2, 0], Away::Killed),
+    ] {
+        let api = &services.apis[0];
+        away.take(cluster, &nodes, async || {
+            // What was in flight is over, and no quorum is there.
+            let began = Instant::now();
+            let mut answered = 0;
+            while answered < 50 || began.elapsed() < AWAY / 2 {
+                let sent = Instant::now();
+                let contact = json!({ "Contact": { "email": "nobody@example.com" } });
+                let answer = api.create(contact).await?;
+                ensure!(
+                    answer.status == 503 && sent.elapsed() < IN_TIME,
+                    "{} after {:?} without a quorum",
+                    answer.status,
+                    sent.elapsed()
+                );
+                answered += 1;
+            }
+            refused += answered;
+            Ok(())
+        })
+        .await?;
+        injected += nodes.len();
+        let back = Instant::now();
+        progress(&callers, 100).await?;
+        recovered = recovered.max(back.elapsed());
+    }
+    let history = callers.end().await?;
+    ensure!(pids(&services).await == before, "a process was restarted");
+    let slowest = history.iter().map(|record| record.took_ms).max();
+    let slowest = Duration::from_millis(slowest.unwrap_or_default());
+    ensure!(slowest < IN_TIME, "an answer after {slowest:?}");
+    let (findings, (profiles, _)) = verdict(&history, &services, &place, &store).await?;
+    ensure!(findings.is_empty(), "{findings:?}");
+    let acknowledged = history.iter().filter(|one| one.is_acknowledged()).count();
+    report(
+        6,
+        injected as u64,
+        "the kernel's word that two nodes stood still, and new process ids",
+        &format!(
+            "{refused} of {refused} creates without a quorum answered 503; {acknowledged} acknowledged, {} not, slowest {slowest:?}; 100 more acknowledged within {recovered:?} of the nodes' return, no process restarted; {profiles} profiles, 0 findings",
+            history.len() - acknowledged
+        ),
+    )?;
     services.stop().await
 }
