@@ -6,11 +6,12 @@ mod servers;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
 use kith_runtime::config::{ConfigError, SettingSet, Settings, table};
 use kith_runtime::lifecycle::{Exit, run_process};
 use kith_runtime::telemetry::Telemetry;
 
+use servers::letters::{self, Letters};
 use servers::replay::{self, Replay};
 use servers::{Servers, serve};
 
@@ -26,6 +27,7 @@ enum Ask {
     Serve,
     Doctor,
     Replay(Replay),
+    Letters(Letters),
 }
 
 impl Ask {
@@ -34,6 +36,9 @@ impl Ask {
         match matches.subcommand() {
             Some(("doctor", _)) => Ok(Self::Doctor),
             Some(("replay", matches)) => Replay::from_arg_matches(matches).map(Self::Replay),
+            Some(("dead-letters", matches)) => {
+                Letters::from_arg_matches(matches).map(Self::Letters)
+            }
             _ => Ok(Self::Serve),
         }
     }
@@ -81,6 +86,12 @@ fn command(taken: &SettingSet) -> Command {
         .subcommand(
             Replay::augment_args(Command::new("replay"))
                 .about("Apply records of the traits topic once more, and end"),
+        )
+        .subcommand(
+            Letters::augment_subcommands(Command::new("dead-letters"))
+                .about("Look at records that were put aside, or send them again, and end")
+                .subcommand_required(true)
+                .arg_required_else_help(true),
         );
     taken.command(command)
 }
@@ -88,10 +99,12 @@ fn command(taken: &SettingSet) -> Command {
 async fn run(ask: Ask, settings: Settings) -> Exit {
     match ask {
         Ask::Doctor => kith_servers::doctor::run(&settings, servers::configure, servers::say).await,
-        ask @ (Ask::Serve | Ask::Replay(_)) => match start(ask, &settings).await {
-            Ok(exit) => exit,
-            Err(error) => Exit::misconfigured(&error),
-        },
+        ask @ (Ask::Serve | Ask::Replay(_) | Ask::Letters(_)) => {
+            match start(ask, &settings).await {
+                Ok(exit) => exit,
+                Err(error) => Exit::misconfigured(&error),
+            }
+        }
     }
 }
 
@@ -101,6 +114,7 @@ async fn start(ask: Ask, settings: &Settings) -> Result<Exit, ConfigError> {
     let telemetry = Telemetry::init(settings, "trait-worker")?;
     let exit = match ask {
         Ask::Replay(replay) => replay::run(replay, settings, servers).await,
+        Ask::Letters(asked) => letters::run(asked, settings, servers.kafka).await,
         Ask::Serve | Ask::Doctor => serve::run(settings, servers).await,
     };
     telemetry.shutdown(FLUSH).await;

@@ -8,6 +8,7 @@ use kith_scylla::CqlConfig;
 use trait_worker::InvalidMax;
 
 mod command;
+pub(crate) mod letters;
 mod pace;
 mod place;
 mod progress;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kith_domain::time::Micros;
 use kith_kafka::ReadFrom;
-use kith_profiles::ports::Partition;
+use kith_profiles::ports::{Offset, Partition};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -15,6 +15,12 @@ pub(crate) fn time(text: &str) -> Result<Micros, String> {
     i64::try_from(at.unix_timestamp_nanos() / 1000)
         .map(Micros::from_micros)
         .map_err(|_| "out of range".to_owned())
+}
+
+/// One record: `PARTITION:OFFSET`.
+pub(crate) fn position(text: &str) -> Result<(Partition, Offset), String> {
+    let (partition, offset) = pair(text).ok_or_else(|| "not PARTITION:OFFSET".to_owned())?;
+    Ok((partition, Offset::new(offset)))
 }
 
 /// Where reading begins: `earliest`, a time, an offset of every partition, or `PARTITION:OFFSET` with commas between.
@@ -84,5 +90,7 @@ mod tests {
         ] {
             assert!(from(text).is_err(), "{text}");
         }
+        assert_eq!(position("3:4"), Ok((Partition(3), Offset::new(4))));
+        assert!(position("3").is_err() && position("3:4,5:6").is_err());
     }
 }

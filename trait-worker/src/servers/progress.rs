@@ -61,6 +61,14 @@ impl Progress {
         }
     }
 
+    /// Says a line beside it.
+    pub(crate) fn note(&self, line: &str) {
+        match &self.form {
+            Form::Bar(bar) => bar.suspend(|| note(line)),
+            Form::Lines { .. } => note(line),
+        }
+    }
+
     /// It is over; how long it took.
     pub(crate) fn finish(&self) -> Duration {
         if let Form::Bar(bar) = &self.form {
