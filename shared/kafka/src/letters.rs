@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use kith_domain::time::Micros;
+use kith_profiles::letters::{Letter, Origin, take_redrives};
 use kith_profiles::ports::{Header, LogRecord, Offset, Partition};
 
 /// Why a dead letter was one. Headers of the original record come first, in their order; these follow.
@@ -19,8 +20,6 @@ pub const DEAD_PARTITION: &str = "kith-dead-partition";
 pub const DEAD_OFFSET: &str = "kith-dead-offset";
 /// Its time there, in milliseconds since 1970.
 pub const DEAD_TIME: &str = "kith-dead-time";
-/// How often a record was redriven. On the record itself, so that it is still there if it dies again.
-pub const REDRIVES: &str = "kith-redrives";
 /// On a receipt: offsets of letters in the receipt's partition, in decimal, with commas between.
 pub const REDRIVEN: &str = "kith-redriven";
 
@@ -31,42 +30,6 @@ pub enum Buried {
     Letter(Box<Letter>),
     /// These letters were sent to the traits topic again.
     Receipt(Partition, Vec<Offset>),
-}
-
-/// A record that was put aside, as it was, and what is known of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
-    /// Its place among the dead letters.
-    pub partition: Partition,
-    /// Its place there.
-    pub offset: Offset,
-    /// When it was put aside.
-    pub buried_at: Micros,
-    /// Why; `None` if it was put there by somebody else, who did not say.
-    pub reason: Option<String>,
-    /// Where it was read.
-    pub origin: Option<Origin>,
-    /// The time that it had there, which is not known of every letter.
-    pub published_at: Option<Micros>,
-    /// How often it had been redriven before it was put aside.
-    pub redrives: u64,
-    /// Its key; empty if it has none.
-    pub key: Bytes,
-    /// Its value; empty if it has none.
-    pub payload: Bytes,
-    /// Its own headers, in order.
-    pub headers: Vec<Header>,
-}
-
-/// The place of a record in a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: Partition,
-    /// The offset.
-    pub offset: Offset,
 }
 
 /// Tells what a record of the dead-letter topic is.
@@ -86,8 +49,7 @@ pub fn buried(record: LogRecord) -> Buried {
     // Ours are the last ones; a record that somebody sent again with all its headers has older ones before them.
     let begin = headers.iter().rposition(|(name, _)| name == DEAD_REASON);
     let added = headers.split_off(begin.unwrap_or(headers.len()));
-    let redrives = parsed(&headers, REDRIVES).unwrap_or(0);
-    headers.retain(|(name, _)| name != REDRIVES);
+    let redrives = take_redrives(&mut headers);
     Buried::Letter(Box::new(Letter {
         partition,
         offset,
@@ -160,6 +122,8 @@ fn parsed<T: FromStr>(headers: &[Header], name: &str) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use kith_profiles::letters::REDRIVES;
+
     use super::*;
 
     fn header(name: &str, value: &str) -> Header {

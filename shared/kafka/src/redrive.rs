@@ -1,11 +1,11 @@
 //! Redriving: a dead letter goes to the traits topic again, and a receipt says so behind it.
 
-use bytes::Bytes;
 use kith_domain::time::Micros;
 use kith_profiles::error::PublishError;
+use kith_profiles::letters::Letter;
 use kith_profiles::ports::{Offset, Partition};
 
-use crate::letters::{Letter, REDRIVES, receipt_for};
+use crate::letters::receipt_for;
 use crate::producer::{KafkaLog, To, acknowledged};
 
 impl KafkaLog {
@@ -15,9 +15,7 @@ impl KafkaLog {
     /// # Errors
     /// [`PublishError`], as of every publish. Doing it again is safe.
     pub async fn redrive(&self, letter: &Letter, kept_since: Micros) -> Result<(), PublishError> {
-        let mut headers = letter.headers.clone();
-        let redrives = letter.redrives.saturating_add(1).to_string();
-        headers.push((REDRIVES.to_owned(), Bytes::from(redrives)));
+        let headers = letter.redriven_headers();
         let to = To {
             millis: letter
                 .published_at

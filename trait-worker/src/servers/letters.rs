@@ -15,15 +15,13 @@ use kith_runtime::lifecycle::{ComponentError, Exit};
 
 use super::command::{note, reasons};
 
-mod letter;
 mod list;
 mod redrive;
-mod select;
 mod show;
+mod survey;
 
-pub(crate) use list::List;
-pub(crate) use redrive::Redrive;
-pub(crate) use show::Show;
+use redrive::Redrive;
+use trait_worker::letters::{List, Show};
 
 /// A log that is silent for so long is away.
 const SILENCE_MAX: Duration = Duration::from_secs(60);

@@ -2,26 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kith_domain::time::Micros;
 use kith_kafka::ReadFrom;
-use kith_profiles::ports::{Offset, Partition};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
-/// A point in time, in the form of RFC 3339.
-pub(crate) fn time(text: &str) -> Result<Micros, String> {
-    let at = OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| "no time such as 2026-01-31T08:00:00Z".to_owned())?;
-    i64::try_from(at.unix_timestamp_nanos() / 1000)
-        .map(Micros::from_micros)
-        .map_err(|_| "out of range".to_owned())
-}
-
-/// One record: `PARTITION:OFFSET`.
-pub(crate) fn position(text: &str) -> Result<(Partition, Offset), String> {
-    let (partition, offset) = pair(text).ok_or_else(|| "not PARTITION:OFFSET".to_owned())?;
-    Ok((partition, Offset::new(offset)))
-}
+use kith_profiles::ports::Partition;
+use trait_worker::letters::{position, time};
 
 /// Where reading begins: `earliest`, a time, an offset of every partition, or `PARTITION:OFFSET` with commas between.
 pub(crate) fn from(text: &str) -> Result<ReadFrom, String> {
@@ -46,9 +29,8 @@ pub(crate) fn from(text: &str) -> Result<ReadFrom, String> {
 }
 
 fn pair(text: &str) -> Option<(Partition, i64)> {
-    let (partition, offset) = text.split_once(':')?;
-    let partition = i32::try_from(number(partition)?).ok()?;
-    Some((Partition(partition), number(offset)?))
+    let (partition, offset) = position(text).ok()?;
+    Some((partition, offset.as_i64()))
 }
 
 /// Digits only: neither a sign nor blanks.
@@ -59,6 +41,8 @@ fn number(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use kith_domain::time::Micros;
+
     use super::*;
 
     #[test]
@@ -90,7 +74,5 @@ mod tests {
         ] {
             assert!(from(text).is_err(), "{text}");
         }
-        assert_eq!(position("3:4"), Ok((Partition(3), Offset::new(4))));
-        assert!(position("3").is_err() && position("3:4,5:6").is_err());
     }
 }

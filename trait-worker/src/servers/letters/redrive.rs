@@ -6,17 +6,19 @@ use std::time::Duration;
 use clap::Args;
 use futures_util::stream::{self, StreamExt as _};
 use kith_domain::time::Micros;
-use kith_kafka::{Buried, KafkaConfig, KafkaLog, Letter, TopicReader, buried};
+use kith_kafka::{Buried, KafkaConfig, KafkaLog, TopicReader, buried};
 use kith_profiles::error::PublishError;
+use kith_profiles::letters::Letter;
 use kith_profiles::ports::{Clock as _, Offset, Partition};
 use kith_runtime::clock::SystemClock;
 use kith_runtime::config::{ConfigError, Settings};
 use kith_runtime::lifecycle::{ComponentError, Exit, Shutdown};
 use kith_servers::REACH_LIMIT;
 use tokio::time::Instant;
+use trait_worker::letters::{Select, Survey, line, place};
 
-use super::select::{Select, Survey};
-use super::{BATCH_RECORDS, CLOSE, batch, letter};
+use super::survey::{open, survey};
+use super::{BATCH_RECORDS, CLOSE, batch};
 use crate::servers::command::{self, Ending, say};
 use crate::servers::pace::Pace;
 use crate::servers::progress::Progress;
@@ -60,8 +62,8 @@ async fn work(
 ) -> Result<Ending, ComponentError> {
     let select = &redrive.select;
     let prepared = async {
-        let survey = Survey::make(select, &kafka).await?;
-        let reader = select.open(&kafka).await?;
+        let survey = survey(select, &kafka).await?;
+        let reader = open(select, &kafka).await?;
         let log = KafkaLog::new(&kafka)?;
         log.reachable(REACH_LIMIT).await?;
         Ok::<_, ComponentError>((survey, reader, log))
@@ -152,7 +154,7 @@ impl Run<'_> {
     ) -> Result<bool, ComponentError> {
         let mut left = self.redrive.select.limit();
         if !self.redrive.dry_run {
-            self.progress = Some(Progress::new(self.survey.meant.min(left)));
+            self.progress = Some(Progress::new(self.survey.meant().min(left)));
         }
         while left > 0 {
             if !self.redrive.dry_run {
@@ -195,7 +197,7 @@ impl Run<'_> {
 
     fn print(&mut self, letters: &[Letter]) -> std::io::Result<()> {
         for one in letters {
-            say(&letter::line(one, self.survey.is_redriven(one)))?;
+            say(&line(one, self.survey.is_redriven(one)))?;
             self.counted.sent += 1;
         }
         Ok(())
@@ -214,7 +216,7 @@ impl Run<'_> {
                 Ok(()) => sent.entry(one.partition).or_default().push(one.offset),
                 Err(PublishError::TooLarge) => {
                     self.counted.too_large += 1;
-                    let line = format!("letter {} is too large for the log", letter::place(&one));
+                    let line = format!("letter {} is too large for the log", place(&one));
                     if let Some(progress) = &self.progress {
                         progress.note(&line);
                     }

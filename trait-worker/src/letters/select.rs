@@ -1,28 +1,26 @@
 //! Which letters are meant, and which of them were redriven before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use clap::Args;
 use kith_domain::event::Event;
 use kith_domain::time::Micros;
-use kith_kafka::{Buried, KafkaConfig, Letter, ReadFrom, TopicReader, buried};
+use kith_profiles::letters::Letter;
 use kith_profiles::ports::{Offset, Partition};
-use kith_runtime::lifecycle::ComponentError;
 
-use super::{CLOSE, next};
-use crate::servers::place;
+use super::parse::time;
 
 /// Letters, by what is known of them. All that are given must hold.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Select {
+pub struct Select {
     /// Only with this reason; may be given several times
     #[arg(long, value_name = "REASON")]
     reason: Vec<String>,
     /// Only what was put aside at this time or later, such as 2026-01-31T08:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = place::time)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Micros>,
     /// Only what was put aside before this time
-    #[arg(long, value_name = "TIME", value_parser = place::time)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Micros>,
     /// Only of this partition of the dead-letter topic
     #[arg(long, value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
@@ -44,69 +42,64 @@ pub(super) fn invalid(letter: &Letter) -> Option<&'static str> {
 
 impl Select {
     /// The most letters.
-    pub(super) fn limit(&self) -> u64 {
+    #[must_use]
+    pub fn limit(&self) -> u64 {
         self.limit.unwrap_or(u64::MAX)
     }
 
+    /// The one partition that letters are meant of, if it is one.
+    #[must_use]
+    pub fn partition(&self) -> Option<Partition> {
+        self.partition.map(Partition)
+    }
+
+    /// The time before which no letter is meant, if there is one.
+    #[must_use]
+    pub fn since(&self) -> Option<Micros> {
+        self.since
+    }
+
     /// Whether a letter is meant.
-    pub(super) fn takes(&self, letter: &Letter) -> bool {
+    #[must_use]
+    pub fn takes(&self, letter: &Letter) -> bool {
         let reason = letter.reason.as_deref().unwrap_or_default();
         (self.reason.is_empty() || self.reason.iter().any(|one| one == reason))
             && self.since.is_none_or(|since| letter.buried_at >= since)
             && self.until.is_none_or(|until| letter.buried_at < until)
-            && self.partition.is_none_or(|one| letter.partition.0 == one)
+            && self.partition().is_none_or(|one| letter.partition == one)
             && (!self.readable || invalid(letter).is_none())
-    }
-
-    /// A reader over all the letters that may be meant, and the receipts behind them.
-    pub(super) async fn open(&self, kafka: &KafkaConfig) -> Result<TopicReader, ComponentError> {
-        let from = match (self.partition, self.since) {
-            (Some(partition), _) => ReadFrom::Offsets(BTreeMap::from([(Partition(partition), 0)])),
-            (None, Some(since)) => ReadFrom::Time(since),
-            (None, None) => ReadFrom::Earliest,
-        };
-        Ok(TopicReader::open(kafka, &kafka.dead_letter_topic(), &from).await?)
     }
 }
 
-/// Letters that were redriven, and how many letters there are that were not, among those that are meant.
+/// What is known once everything was read: how many letters are meant, and which letters were redriven, which stands behind
+/// them.
 #[derive(Debug, Default)]
-pub(super) struct Survey {
+pub struct Survey {
     redriven: HashSet<(Partition, Offset)>,
-    /// Letters that are meant, redriven or not.
-    pub(super) meant: u64,
+    meant: u64,
 }
 
 impl Survey {
-    /// Reads everything once.
-    pub(super) async fn make(select: &Select, kafka: &KafkaConfig) -> Result<Self, ComponentError> {
-        let mut reader = select.open(kafka).await?;
-        let mut survey = Self::default();
-        loop {
-            let records = next(&mut reader).await?;
-            if records.is_empty() {
-                break;
-            }
-            for record in records {
-                survey.add(buried(record), select);
-            }
-        }
-        reader.close(CLOSE).await?;
-        Ok(survey)
+    /// There is a letter.
+    pub fn letter(&mut self, letter: &Letter, select: &Select) {
+        self.meant += u64::from(select.takes(letter));
     }
 
-    pub(super) fn add(&mut self, buried: Buried, select: &Select) {
-        match buried {
-            Buried::Letter(letter) => self.meant += u64::from(select.takes(&letter)),
-            Buried::Receipt(partition, offsets) => {
-                let places = offsets.into_iter().map(|offset| (partition, offset));
-                self.redriven.extend(places);
-            }
-        }
+    /// Letters of a partition were redriven.
+    pub fn redriven(&mut self, partition: Partition, letters: impl IntoIterator<Item = Offset>) {
+        let places = letters.into_iter().map(|offset| (partition, offset));
+        self.redriven.extend(places);
+    }
+
+    /// How many letters are meant, redriven or not.
+    #[must_use]
+    pub fn meant(&self) -> u64 {
+        self.meant
     }
 
     /// Whether a letter was redriven.
-    pub(super) fn is_redriven(&self, letter: &Letter) -> bool {
+    #[must_use]
+    pub fn is_redriven(&self, letter: &Letter) -> bool {
         self.redriven.contains(&(letter.partition, letter.offset))
     }
 }
@@ -164,11 +157,11 @@ mod tests {
     fn a_receipt_is_about_the_letters_of_its_own_partition() {
         let (mut survey, all) = (Survey::default(), Select::default());
         let five = letter(Some("empty"), 1);
-        survey.add(Buried::Letter(Box::new(five.clone())), &all);
-        survey.add(Buried::Receipt(Partition(0), vec![Offset::new(5)]), &all);
+        survey.letter(&five, &all);
+        survey.redriven(Partition(0), [Offset::new(5)]);
         assert!(!survey.is_redriven(&five));
-        survey.add(Buried::Receipt(Partition(1), vec![Offset::new(5)]), &all);
+        survey.redriven(Partition(1), [Offset::new(5)]);
         assert!(survey.is_redriven(&five));
-        assert_eq!(survey.meant, 1);
+        assert_eq!(survey.meant(), 1);
     }
 }
