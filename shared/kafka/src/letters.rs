@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use kith_domain::time::Micros;
-use kith_profiles::letters::{Letter, Origin, take_redrives};
+use kith_profiles::letters::{Buried, Letter, Origin, take_redrives};
 use kith_profiles::ports::{Header, LogRecord, Offset, Partition};
 
 /// Why a dead letter was one. Headers of the original record come first, in their order; these follow.
@@ -22,15 +22,6 @@ pub const DEAD_OFFSET: &str = "kith-dead-offset";
 pub const DEAD_TIME: &str = "kith-dead-time";
 /// On a receipt: offsets of letters in the receipt's partition, in decimal, with commas between.
 pub const REDRIVEN: &str = "kith-redriven";
-
-/// What a record of the dead-letter topic is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Buried {
-    /// A record that was put aside.
-    Letter(Box<Letter>),
-    /// These letters were sent to the traits topic again.
-    Receipt(Partition, Vec<Offset>),
-}
 
 /// Tells what a record of the dead-letter topic is.
 #[must_use]

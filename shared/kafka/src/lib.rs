@@ -33,7 +33,7 @@ pub use config::KafkaConfig;
 pub use consumer::KafkaSource;
 pub use error::{ConfigError, SetupError};
 pub use letters::{
-    Buried, DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TIME, DEAD_TOPIC, REDRIVEN, buried,
+    DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TIME, DEAD_TOPIC, REDRIVEN, buried,
 };
 pub use producer::KafkaLog;
 pub use reader::TopicReader;

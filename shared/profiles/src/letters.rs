@@ -8,6 +8,15 @@ use crate::ports::{Header, Offset, Partition};
 /// The header that says how often a record was redriven. On the record itself, so that it is still there if it dies again.
 pub const REDRIVES: &str = "kith-redrives";
 
+/// What stands among the dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Buried {
+    /// A record that was put aside.
+    Letter(Box<Letter>),
+    /// These letters of this partition were sent to the traits topic again.
+    Receipt(Partition, Vec<Offset>),
+}
+
 /// A record that was put aside, as it was, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {

@@ -1,6 +1,6 @@
 //! `dead-letters`: what was put aside, looked at and sent to the traits topic again.
 //!
-//! A letter stays where it is. What was sent again is told by a receipt behind it (`kith_kafka::Buried`), written when the
+//! A letter stays where it is. What was sent again is told by a receipt behind it (`kith_profiles::letters::Buried`), written when the
 //! records are acknowledged: whoever dies in between sends them once more, which changes nothing. Payloads, keys and the
 //! headers of strangers are personal data, and are shown for one letter at a time, when asked for.
 

@@ -1,6 +1,7 @@
 //! `list`.
 
-use kith_kafka::{Buried, KafkaConfig, buried};
+use kith_kafka::{KafkaConfig, buried};
+use kith_profiles::letters::Buried;
 use kith_runtime::lifecycle::{ComponentError, Exit};
 use trait_worker::letters::List;
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kith_kafka::{Buried, KafkaConfig, ReadFrom, TopicReader, buried};
+use kith_kafka::{KafkaConfig, ReadFrom, TopicReader, buried};
+use kith_profiles::letters::Buried;
 use kith_runtime::lifecycle::ComponentError;
 use trait_worker::letters::{Select, Survey};
 
