@@ -331,14 +331,16 @@ async fn a_replay_that_is_interrupted_says_where_to_go_on() -> Result<()> {
     let committed = topics::committed(&place).await?;
     let logs = tempfile::tempdir()?;
     let mut launch = place.launch("trait-worker")?;
-    let arguments = ["replay", "--from", "earliest", "--rate", "10"];
+    let arguments = ["replay", "--from", "earliest", "--rate", "5"];
     launch.arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
     let mut process = Process::start(launch, logs.path())?;
-    until(Duration::from_secs(30), "it has begun", || async {
-        Ok(process.log().contains("up to where").then_some(()))
+    // Eight seconds of work, and a word on it after five.
+    until(Duration::from_secs(30), "it says how far it is", || async {
+        let log = process.log();
+        let is_told = |line: &str| line.contains(" records, ") && line.ends_with(" %");
+        Ok(log.lines().any(is_told).then_some(()))
     })
     .await?;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
     process.signal("INT")?;
     let status = process.exit(Duration::from_secs(20)).await?;
     let told = process.log();
