@@ -26,4 +26,6 @@ pub mod process;
 pub mod proxy;
 pub mod servers;
 pub mod stage;
+pub mod tables;
 pub mod tampered;
+pub mod topics;

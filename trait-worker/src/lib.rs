@@ -27,6 +27,8 @@ mod invalid;
 mod lag;
 mod lane;
 mod ledger;
+#[cfg(feature = "letters")]
+pub mod letters;
 mod pipeline;
 mod pulse;
 mod settings;

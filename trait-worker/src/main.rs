@@ -6,11 +6,13 @@ mod servers;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Command;
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
 use kith_runtime::config::{ConfigError, SettingSet, Settings, table};
 use kith_runtime::lifecycle::{Exit, run_process};
 use kith_runtime::telemetry::Telemetry;
 
+use servers::letters::{self, Letters};
+use servers::replay::{self, Replay};
 use servers::{Servers, serve};
 
 #[global_allocator]
@@ -20,10 +22,26 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Ask {
     Serve,
     Doctor,
+    Replay(Replay),
+    Letters(Letters),
+}
+
+impl Ask {
+    /// What the command line asks for. Its subcommands were checked while it was parsed.
+    fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some(("doctor", _)) => Ok(Self::Doctor),
+            Some(("replay", matches)) => Replay::from_arg_matches(matches).map(Self::Replay),
+            Some(("dead-letters", matches)) => {
+                Letters::from_arg_matches(matches).map(Self::Letters)
+            }
+            _ => Ok(Self::Serve),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -32,9 +50,9 @@ fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(refused) => return Exit::refused(refused).into(),
     };
-    let ask = match matches.subcommand_name() {
-        Some("doctor") => Ask::Doctor,
-        _ => Ask::Serve,
+    let ask = match Ask::of(&matches) {
+        Ok(ask) => ask,
+        Err(error) => error.exit(),
     };
     match taken.load(&matches) {
         Ok(settings) => run_process(run(ask, settings)),
@@ -64,6 +82,16 @@ fn command(taken: &SettingSet) -> Command {
         .subcommand(
             Command::new("doctor")
                 .about("Check settings, servers, clocks, tables and topics, and end"),
+        )
+        .subcommand(
+            Replay::augment_args(Command::new("replay"))
+                .about("Apply records of the traits topic once more, and end"),
+        )
+        .subcommand(
+            Letters::augment_subcommands(Command::new("dead-letters"))
+                .about("Look at records that were put aside, or send them again, and end")
+                .subcommand_required(true)
+                .arg_required_else_help(true),
         );
     taken.command(command)
 }
@@ -71,18 +99,24 @@ fn command(taken: &SettingSet) -> Command {
 async fn run(ask: Ask, settings: Settings) -> Exit {
     match ask {
         Ask::Doctor => kith_servers::doctor::run(&settings, servers::configure, servers::say).await,
-        Ask::Serve => match start(&settings).await {
-            Ok(exit) => exit,
-            Err(error) => Exit::misconfigured(&error),
-        },
+        ask @ (Ask::Serve | Ask::Replay(_) | Ask::Letters(_)) => {
+            match start(ask, &settings).await {
+                Ok(exit) => exit,
+                Err(error) => Exit::misconfigured(&error),
+            }
+        }
     }
 }
 
-async fn start(settings: &Settings) -> Result<Exit, ConfigError> {
+async fn start(ask: Ask, settings: &Settings) -> Result<Exit, ConfigError> {
     // Before anything is told, so that a wrong setting is the one line there is.
     let servers = Servers::from(settings)?;
     let telemetry = Telemetry::init(settings, "trait-worker")?;
-    let exit = serve::run(settings, servers).await;
+    let exit = match ask {
+        Ask::Replay(replay) => replay::run(replay, settings, servers).await,
+        Ask::Letters(asked) => letters::run(asked, settings, servers.kafka).await,
+        Ask::Serve | Ask::Doctor => serve::run(settings, servers).await,
+    };
     telemetry.shutdown(FLUSH).await;
     exit
 }

@@ -7,6 +7,12 @@ use kith_runtime::config::{ByteSize, ConfigError, Settings, table};
 use kith_scylla::CqlConfig;
 use trait_worker::InvalidMax;
 
+mod command;
+pub(crate) mod letters;
+mod pace;
+mod place;
+mod progress;
+pub(crate) mod replay;
 pub(crate) mod serve;
 
 /// The window that `KITH_DEAD_LETTER_RATE_MAX` is about.

@@ -17,6 +17,7 @@ use kith_runtime::lifecycle::Exit;
 
 use crate::{refuse, say};
 
+pub(crate) use ask::letters;
 pub(crate) use socket::Socket;
 
 const DIR: &str = "dir";

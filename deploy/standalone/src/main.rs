@@ -4,6 +4,7 @@
 mod client;
 mod copies;
 mod doctor;
+mod letters;
 mod serve;
 
 use std::process::ExitCode;
@@ -37,10 +38,15 @@ fn main() -> ExitCode {
     let is_doctor = matches.subcommand_name() == Some("doctor");
     match taken.load(&matches) {
         Ok(settings) if is_doctor => doctor::run(&settings).into(),
-        Ok(settings) => match copies::chosen(&matches) {
-            Some(chosen) => chosen.run(&settings).into(),
-            None => run_process(run(settings)),
-        },
+        Ok(settings) => {
+            if let Some(chosen) = copies::chosen(&matches) {
+                chosen.run(&settings).into()
+            } else if let Some(asked) = letters::chosen(&matches) {
+                copies::letters(&settings, &asked, std::env::args_os()).into()
+            } else {
+                run_process(run(settings))
+            }
+        }
         Err(error) => Exit::misconfigured(&error).into(),
     }
 }
@@ -61,6 +67,7 @@ fn command(taken: &SettingSet) -> Command {
         .subcommand(Command::new("serve").about("Serve until told to end (the default)"))
         .subcommand(Command::new("doctor").about("Check settings, ports and data, and end"))
         .subcommands(copies::commands())
+        .subcommand(letters::command())
         // Listed here; they take other flags, and are read by themselves.
         .subcommands(client::outline());
     taken.command(command)
@@ -78,6 +85,14 @@ async fn run(settings: Settings) -> Exit {
         }
         Err(error) => Exit::misconfigured(&error),
     }
+}
+
+/// What a command line says about dead letters, which another process of ours was given.
+fn letters_of(arguments: &[String]) -> Result<letters::Letters, String> {
+    let taken = taken();
+    let matches = taken.parse(command(&taken), arguments);
+    let matches = matches.map_err(|_| "is of another version".to_owned())?;
+    letters::chosen(&matches).ok_or_else(|| "is not about dead letters".to_owned())
 }
 
 /// Prints for whoever runs the command.

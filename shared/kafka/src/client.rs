@@ -158,6 +158,19 @@ pub(crate) fn consumer(config: &KafkaConfig) -> Result<ClientConfig, ConfigError
     Ok(client)
 }
 
+/// For reading without a group. The library wants a name for its books all the same; nobody joins under it and nothing is
+/// committed, so the cluster never makes such a group.
+pub(crate) fn reader(config: &KafkaConfig) -> Result<ClientConfig, ConfigError> {
+    let mut client = consumer(config)?;
+    client.remove("group.instance.id");
+    client
+        .set("group.id", format!("{}.read", config.consumer.group))
+        .set("enable.auto.commit", "false")
+        // The end of a partition is told, since its last offsets need not be records.
+        .set("enable.partition.eof", "true");
+    Ok(client)
+}
+
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }

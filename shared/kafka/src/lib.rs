@@ -18,15 +18,24 @@ mod context;
 mod inbox;
 mod lag;
 mod lanes;
+mod letters;
 mod poller;
 mod probe;
 mod producer;
+mod reader;
 mod rebalance;
 mod record;
+mod redrive;
+mod span;
 mod warm;
 
 pub use config::KafkaConfig;
 pub use consumer::KafkaSource;
 pub use error::{ConfigError, SetupError};
-pub use producer::{DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TOPIC, KafkaLog};
+pub use letters::{
+    DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TIME, DEAD_TOPIC, REDRIVEN, buried,
+};
+pub use producer::KafkaLog;
+pub use reader::TopicReader;
+pub use span::{ReadFrom, Span};
 pub use topics::{Difference, check_topics, ensure_topics};

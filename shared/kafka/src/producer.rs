@@ -4,9 +4,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use kith_profiles::error::{PortError, PublishError};
-use kith_profiles::ports::{DeadLetter, DeadLetters, Header, NewRecord, TraitLog};
+use kith_profiles::ports::{DeadLetter, DeadLetters, Header, NewRecord, Partition, TraitLog};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
@@ -15,16 +14,7 @@ use tokio::sync::watch;
 use crate::config::KafkaConfig;
 use crate::context::{ProducerContext, ProducerState};
 use crate::error::{ClientFailed, SetupError};
-use crate::{client, metrics, record};
-
-/// Why a dead letter was one. Headers of the original record come first, in their order; these follow.
-pub const DEAD_REASON: &str = "kith-dead-reason";
-/// The topic it was read from.
-pub const DEAD_TOPIC: &str = "kith-dead-topic";
-/// The partition it was read from, as a decimal number.
-pub const DEAD_PARTITION: &str = "kith-dead-partition";
-/// Its offset there, as a decimal number.
-pub const DEAD_OFFSET: &str = "kith-dead-offset";
+use crate::{client, letters, metrics, record};
 
 /// Publishes to the traits topic and to the dead-letter topic. A handle: clones share one client, one queue and one link to
 /// each broker.
@@ -103,24 +93,49 @@ impl KafkaLog {
             .map_err(|error| PortError::unavailable("flush", error))
     }
 
+    /// The traits topic, in the partition of the key.
+    pub(crate) fn to_traits(&self) -> To<'_> {
+        To {
+            topic: &self.traits_topic,
+            bytes_max: self.record_bytes_max,
+            partition: None,
+            millis: None,
+        }
+    }
+
+    /// The dead-letter topic, likewise.
+    pub(crate) fn to_letters(&self) -> To<'_> {
+        To {
+            topic: &self.dead_letter_topic,
+            bytes_max: self.dead_letter_bytes_max,
+            partition: None,
+            millis: None,
+        }
+    }
+
     /// Hands a record over; the library has its own copy then.
-    fn enqueue(
+    pub(crate) fn enqueue(
         &self,
-        topic: &str,
-        bytes_max: usize,
+        to: To<'_>,
         key: &[u8],
         payload: &[u8],
         headers: &[Header],
     ) -> Result<DeliveryFuture, PublishError> {
         // The broker would say so, too, after all of it went over the wire.
-        if record::size(key, payload, headers) > bytes_max {
+        if record::size(key, payload, headers) > to.bytes_max {
             return Err(PublishError::TooLarge);
         }
-        let mut record = FutureRecord::to(topic)
+        let mut record = FutureRecord::to(to.topic)
             .payload(payload)
             .headers(record::headers(headers));
         if !key.is_empty() {
             record = record.key(key);
+        }
+        if let Some(Partition(partition)) = to.partition {
+            record = record.partition(partition);
+        }
+        if let Some(millis) = to.millis {
+            record = record.timestamp(millis);
         }
         // Not `send`: that one sleeps while the queue is full.
         self.producer
@@ -129,7 +144,20 @@ impl KafkaLog {
     }
 }
 
-async fn acknowledged(queued: Result<DeliveryFuture, PublishError>) -> Result<(), PublishError> {
+/// Where a record goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct To<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) bytes_max: usize,
+    /// `None`: that of the key.
+    pub(crate) partition: Option<Partition>,
+    /// The record's time, in milliseconds since 1970; `None`: now.
+    pub(crate) millis: Option<i64>,
+}
+
+pub(crate) async fn acknowledged(
+    queued: Result<DeliveryFuture, PublishError>,
+) -> Result<(), PublishError> {
     match queued?.await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err((error, _))) => Err(unsent(error)),
@@ -154,8 +182,7 @@ impl TraitLog for KafkaLog {
     async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
         let start = Instant::now();
         let queued = self.enqueue(
-            &self.traits_topic,
-            self.record_bytes_max,
+            self.to_traits(),
             &record.key,
             &record.payload,
             &record.headers,
@@ -175,19 +202,10 @@ impl DeadLetters for KafkaLog {
             topic,
             reason,
         } = letter;
-        let number = |number: &dyn ToString| Bytes::from(number.to_string());
-        record.headers.extend([
-            (
-                DEAD_REASON.to_owned(),
-                Bytes::from_static(reason.as_bytes()),
-            ),
-            (DEAD_TOPIC.to_owned(), Bytes::from(topic)),
-            (DEAD_PARTITION.to_owned(), number(&record.partition.0)),
-            (DEAD_OFFSET.to_owned(), number(&record.offset.as_i64())),
-        ]);
+        let added = letters::added(&record, topic, reason);
+        record.headers.extend(added);
         let queued = self.enqueue(
-            &self.dead_letter_topic,
-            self.dead_letter_bytes_max,
+            self.to_letters(),
             &record.key,
             &record.payload,
             &record.headers,

@@ -282,7 +282,7 @@ async fn admin(config: &KafkaConfig) -> Result<Arc<Admin>, SetupError> {
     Ok(Arc::new(admin))
 }
 
-fn unreachable(error: KafkaError) -> SetupError {
+pub(crate) fn unreachable(error: KafkaError) -> SetupError {
     SetupError::Unreachable {
         error,
         reported: None,

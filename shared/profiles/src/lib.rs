@@ -21,6 +21,7 @@ pub mod environment;
 pub mod error;
 pub mod explain;
 mod flights;
+pub mod letters;
 pub mod lookup;
 pub mod ports;
 mod protocol;

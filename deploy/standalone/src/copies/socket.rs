@@ -1,4 +1,4 @@
-//! The socket at which a process that serves is asked for a backup.
+//! The socket at which a process that serves is asked for a backup, or about its dead letters.
 //!
 //! It is a file in the data directory, which only its owner may enter, with rights for its owner only; and who connects must be that user,
 //! or root. So whoever can ask for a backup could read the data directory anyway, and write wherever the process can. An endpoint of
@@ -15,10 +15,12 @@ use kith_embedded::Embedded;
 use kith_runtime::lifecycle::Shutdown;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::wire::{self, Answer, Question};
+use crate::{letters, letters_of};
 
 /// A question is one line of a program of ours.
 const QUESTION_MAX: Duration = Duration::from_secs(5);
@@ -57,7 +59,7 @@ impl Socket {
                 owner,
             }),
             Err(error) => {
-                warn!(socket = %place.display(), %error, "no backups while this process runs: its socket cannot be bound");
+                warn!(socket = %place.display(), %error, "no backups and no dead-letters while this process runs: its socket cannot be bound");
                 None
             }
         }
@@ -98,10 +100,12 @@ impl Socket {
         }
         let mut stream = BufReader::new(stream);
         let question = tokio::time::timeout(QUESTION_MAX, question(&mut stream)).await??;
-        let Question::Backup(target) = question;
         let (sender, mut answers) = mpsc::channel(ANSWERS);
         let engine = engine.clone();
-        let made = tokio::task::spawn_blocking(move || backup(&engine, target, &sender));
+        let made = tokio::task::spawn_blocking(move || match question {
+            Question::Backup(target) => backup(&engine, target, &sender),
+            Question::DeadLetters(arguments) => dead_letters(&engine, &arguments, &sender),
+        });
         while let Some(answer) = answers.recv().await {
             stream.write_all(&wire::line(&answer)?).await?;
         }
@@ -138,5 +142,32 @@ fn backup(engine: &Embedded, target: PathBuf, answers: &mpsc::Sender<Answer>) {
         }
     };
     // Whoever asked may have gone; the log has it.
+    drop(answers.blocking_send(last));
+}
+
+/// Tells of the dead letters until nobody listens.
+fn dead_letters(engine: &Embedded, arguments: &[String], answers: &mpsc::Sender<Answer>) {
+    let told = letters_of(arguments).and_then(|asked| {
+        letters::answer(&asked, &engine.log(), &Handle::current(), |line| {
+            for text in wire::texts(line) {
+                if answers.blocking_send(text).is_err() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(|error| error.to_string())
+    });
+    let last = match told {
+        Ok(()) => Answer::Told,
+        Err(reason) => {
+            warn!(
+                reason,
+                "a question about dead letters was not answered whole"
+            );
+            Answer::Failed(reason)
+        }
+    };
+    // Whoever asked may have gone.
     drop(answers.blocking_send(last));
 }

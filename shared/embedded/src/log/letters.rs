@@ -2,12 +2,14 @@
 
 use std::ops::Bound;
 
+use bytes::Bytes;
 use kith_domain::time::Micros;
-use kith_profiles::error::PortError;
-use kith_profiles::ports::{Durability, LogRecord, Offset, Partition};
+use kith_profiles::error::{PortError, PublishError};
+use kith_profiles::letters::{Buried, Letter, Origin, take_redrives};
+use kith_profiles::ports::{DeadLetter, Durability, LogRecord, NewRecord, Offset, Partition};
 
-use super::record::{self, Head, LetterBody};
-use super::{EmbeddedLog, Topic};
+use super::record::{self, Head, LetterBody, Prepared};
+use super::{EmbeddedLog, Topic, state};
 use crate::database::View;
 use crate::error::ReadError;
 use crate::group::Group;
@@ -31,8 +33,73 @@ pub struct BuriedLetter {
     pub record: LogRecord,
 }
 
+impl BuriedLetter {
+    /// What stands there. All dead letters are one partition, in which a letter's number is its offset.
+    #[must_use]
+    pub fn buried(self) -> Buried {
+        let partition = Partition(0);
+        if record::is_receipt(&self.topic, &self.reason) {
+            return Buried::Receipt(partition, vec![self.record.offset]);
+        }
+        let LogRecord {
+            key,
+            payload,
+            mut headers,
+            ..
+        } = self.record;
+        Buried::Letter(Box::new(Letter {
+            partition,
+            offset: Offset::new(i64::try_from(self.number).unwrap_or(i64::MAX)),
+            buried_at: self.buried_at,
+            reason: Some(self.reason),
+            origin: Some(Origin {
+                topic: self.topic,
+                partition: self.record.partition,
+                offset: self.record.offset,
+            }),
+            published_at: Some(self.record.published_at),
+            redrives: take_redrives(&mut headers),
+            key,
+            payload,
+            headers,
+        }))
+    }
+}
+
 impl EmbeddedLog {
-    /// Dead letters from a number on, oldest first, `limit` at most. Fewer mean the end.
+    /// Publishes the record of a letter as it was, with how often that was done in its headers, and notes it among the letters:
+    /// both or neither.
+    ///
+    /// # Errors
+    /// [`PublishError`], as of every publish. Doing it again is safe.
+    pub async fn redrive(&self, letter: &Letter) -> Result<(), PublishError> {
+        let record = NewRecord {
+            key: letter.key.clone(),
+            payload: letter.payload.clone(),
+            headers: letter.redriven_headers(),
+        };
+        let (partition, prepared) = self.prepared(&record)?;
+        let receipt = Prepared::letter(&DeadLetter {
+            record: LogRecord {
+                partition: letter.partition,
+                offset: letter.offset,
+                published_at: Micros::EPOCH,
+                key: Bytes::new(),
+                payload: Bytes::new(),
+                headers: Vec::new(),
+            },
+            topic: String::new(),
+            reason: record::RECEIPT,
+        });
+        let bytes = prepared.len() + receipt.len();
+        self.stage(bytes, move |group| {
+            state::append(group, Topic::Traits, partition, prepared);
+            state::append(group, Topic::Dead, 0, receipt);
+        })
+        .await
+    }
+
+    /// Dead letters and receipts for those that were redriven, from a number on, oldest first, `limit` at most. Fewer mean the end.
     ///
     /// # Errors
     /// [`PortError`].

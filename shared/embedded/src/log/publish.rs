@@ -11,6 +11,7 @@ use super::source::EmbeddedSource;
 use super::{Topic, state};
 use crate::engine::{Embedded, Unanswered};
 use crate::error::{Closed, NoRoom};
+use crate::group::Group;
 
 /// From handing a record to the engine to its being durable. Labels as in `kith_runtime`'s catalogue.
 const PUBLISH_SECONDS: &str = "kith_publish_seconds";
@@ -77,11 +78,21 @@ impl EmbeddedLog {
         partition: u16,
         prepared: Prepared,
     ) -> Result<(), PublishError> {
-        let bytes = usize::try_from(prepared.len()).unwrap_or(usize::MAX);
+        self.stage(prepared.len(), move |group| {
+            state::append(group, topic, partition, prepared);
+        })
+        .await
+    }
+
+    /// Has something of so many bytes appended, all of it or nothing.
+    pub(super) async fn stage(
+        &self,
+        bytes: u64,
+        work: impl FnOnce(&mut Group<'_>) + Send + 'static,
+    ) -> Result<(), PublishError> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.engine
-            .submit(Durability::Durable, bytes, move |group| {
-                state::append(group, topic, partition, prepared);
-            })
+            .submit(Durability::Durable, bytes, work)
             .await
             .map_err(|error| match error {
                 Unanswered::Full => PublishError::Full,
@@ -91,6 +102,16 @@ impl EmbeddedLog {
                     PublishError::Unavailable(Some(Arc::new(failure) as Cause))
                 }
             })
+    }
+
+    /// A record that everything but its place is known of, and the partition that its key names.
+    pub(super) fn prepared(&self, record: &NewRecord) -> Result<(u16, Prepared), PublishError> {
+        self.check_size(size_of(&record.key, &record.payload, &record.headers))?;
+        let partitions = u64::from(self.partitions().max(1));
+        let hash = xxhash_rust::xxh3::xxh3_64(&record.key);
+        // Below the number of partitions, which is a u16.
+        let partition = u16::try_from(hash % partitions).unwrap_or(0);
+        Ok((partition, Prepared::record(record)))
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), PublishError> {
@@ -104,15 +125,8 @@ impl EmbeddedLog {
 impl TraitLog for EmbeddedLog {
     async fn publish(&self, record: NewRecord) -> Result<(), PublishError> {
         let began = Instant::now();
-        let result = match self.check_size(size_of(&record.key, &record.payload, &record.headers)) {
-            Ok(()) => {
-                let partitions = u64::from(self.partitions().max(1));
-                let hash = xxhash_rust::xxh3::xxh3_64(&record.key);
-                // Below the number of partitions, which is a u16.
-                let partition = u16::try_from(hash % partitions).unwrap_or(0);
-                self.append(Topic::Traits, partition, Prepared::record(&record))
-                    .await
-            }
+        let result = match self.prepared(&record) {
+            Ok((partition, prepared)) => self.append(Topic::Traits, partition, prepared).await,
             Err(error) => Err(error),
         };
         let outcome = PublishError::outcome(&result);

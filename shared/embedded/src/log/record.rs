@@ -11,6 +11,8 @@ use crate::layout::CorruptRow;
 use crate::layout::read::Reader;
 
 const HEAD_BYTES: usize = 16;
+/// The reason of a receipt: it has no topic, and the number of a letter that was redriven in place of an offset.
+pub(crate) const RECEIPT: &str = "redriven";
 
 /// A record that has everything but its place.
 pub(crate) struct Prepared(Vec<u8>);
@@ -116,6 +118,11 @@ pub(crate) fn letter(stored: &[u8]) -> Result<LetterBody, CorruptRow> {
         published_at: rest.time()?,
         record: read_record(rest)?,
     })
+}
+
+/// Whether what stands among the dead letters is a receipt. A letter's topic has a name.
+pub(crate) fn is_receipt(topic: &str, reason: &str) -> bool {
+    topic.is_empty() && reason == RECEIPT
 }
 
 fn blank(capacity: usize) -> Vec<u8> {

@@ -57,8 +57,9 @@ impl Ends {
             position: head.position.saturating_add(value.len() as u64),
         };
         if topic == Topic::Dead.number() {
-            checked.dead_letters += 1;
-            record::letter(value)?;
+            let letter = record::letter(value)?;
+            let is_receipt = record::is_receipt(&letter.topic, &letter.reason);
+            checked.dead_letters += u64::from(!is_receipt);
         } else {
             checked.records += 1;
             record::body(value)?;

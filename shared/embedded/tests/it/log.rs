@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kith_embedded::{Embedded, EmbeddedLog, Retention};
 use kith_profiles::error::PublishError;
+use kith_profiles::letters::{Buried, REDRIVES};
 use kith_profiles::ports::{
     DeadLetter, DeadLetters, LogEvent, LogRecord, NewRecord, NextOffset, Partition, TraitLog,
     TraitSource,
@@ -422,6 +423,65 @@ async fn dead_letters_are_kept_as_they_were_until_they_are_discarded() {
         "numbers are not given twice"
     );
     assert!(is_quiet_traits(&log).await);
+}
+
+#[tokio::test]
+async fn a_letter_that_is_redriven_is_in_the_log_again_and_says_so() {
+    let home = Home::new();
+    let record = LogRecord {
+        partition: Partition(3),
+        offset: kith_profiles::ports::Offset::new(41),
+        published_at: crate::harness::micros(7),
+        key: Bytes::from_static(b"k"),
+        payload: Bytes::from_static(b"poison"),
+        headers: vec![("h".into(), Bytes::from_static(b"v"))],
+    };
+    let dead = DeadLetter {
+        record: record.clone(),
+        topic: "kith.traits".into(),
+        reason: "malformed",
+    };
+    let buried = |log: &kith_embedded::EmbeddedLog| -> Vec<Buried> {
+        let letters = log.letters(0, 10).unwrap();
+        letters.into_iter().map(|letter| letter.buried()).collect()
+    };
+    {
+        let log = home.open().log();
+        log.bury(dead).await.unwrap();
+        let Some(Buried::Letter(letter)) = buried(&log).pop() else {
+            panic!("no letter");
+        };
+        assert_eq!((letter.redrives, &letter.headers), (0, &record.headers));
+        assert_eq!(letter.published_at, Some(record.published_at));
+        log.redrive(&letter).await.unwrap();
+    }
+    let engine = home.open();
+    let log = engine.log();
+    let redriven = records(&mut log.consumer("worker"), 1).await.remove(0);
+    let often = (REDRIVES.to_owned(), Bytes::from_static(b"1"));
+    assert_eq!(
+        (&redriven.key, &redriven.payload),
+        (&record.key, &record.payload)
+    );
+    assert_eq!(redriven.headers, [&record.headers[..], &[often]].concat());
+    let found = buried(&log);
+    assert!(matches!(&found[0], Buried::Letter(letter) if letter.offset.as_i64() == 0));
+    let of_first = vec![kith_profiles::ports::Offset::new(0)];
+    assert_eq!(found[1..], [Buried::Receipt(Partition(0), of_first)]);
+    // Put aside again, it knows how often it was redriven.
+    let again = DeadLetter {
+        record: redriven,
+        topic: "kith.traits".into(),
+        reason: "malformed",
+    };
+    log.bury(again).await.unwrap();
+    let Some(Buried::Letter(letter)) = buried(&log).pop() else {
+        panic!("no letter");
+    };
+    assert_eq!((letter.redrives, &letter.headers), (1, &record.headers));
+    drop((log, engine));
+    let checked = kith_embedded::verify(&home.path()).unwrap();
+    assert_eq!((checked.dead_letters, checked.wrong), (2, 0));
 }
 
 /// Dead letters are no records of the traits topic.

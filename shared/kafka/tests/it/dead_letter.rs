@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use kith_kafka::{DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TOPIC};
+use kith_kafka::{DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TIME, DEAD_TOPIC};
 use kith_profiles::ports::{DeadLetter, DeadLetters, NewRecord, TraitLog};
 
 use crate::harness::{Member, config, log, record};
@@ -22,6 +22,7 @@ async fn a_dead_letter_keeps_the_record_and_says_where_it_came_from_and_why() {
     log.publish(bad.clone()).await.unwrap();
     let mut member = Member::join(&config);
     member.until_records(2).await;
+    let millis = (member.records[1].published_at.as_micros() / 1000).to_string();
     log.bury(DeadLetter {
         record: member.records[1].clone(),
         topic: config.traits_topic.clone(),
@@ -45,6 +46,7 @@ async fn a_dead_letter_keeps_the_record_and_says_where_it_came_from_and_why() {
         (DEAD_TOPIC, config.traits_topic.as_str()),
         (DEAD_PARTITION, "0"),
         (DEAD_OFFSET, "1"),
+        (DEAD_TIME, &millis),
     ] {
         wanted.push((name.to_owned(), Bytes::copy_from_slice(value.as_bytes())));
     }

@@ -9,5 +9,6 @@ mod harness;
 mod mock;
 mod pause;
 mod publish;
+mod reader;
 mod topics;
 mod trouble;
