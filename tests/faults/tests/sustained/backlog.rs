@@ -9,7 +9,7 @@ use kith_faults::progress::{Sample, rates};
 use crate::feed::{Backlog, Feed};
 use crate::offsets::Offsets;
 use crate::servers::Servers;
-use crate::site::{Site, end};
+use crate::site::end;
 use crate::size::{either, is_full, records};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -19,9 +19,9 @@ const MEMORY_MIB_MAX: f64 = 200.0;
 const FLAT: f64 = 0.85;
 
 pub(crate) async fn run(servers: &Servers) -> Result<()> {
-    let site = Site::new(servers, either(10_000, 100)).await?;
+    let site = servers.site().await?;
     let topic = site.topic(either(24, 8)).await?;
-    let mut feed = Feed::new(&site);
+    let mut feed = Feed::new(site, site.people(1));
     let backlog = Backlog {
         records: records(1_000_000, 5_000),
         one_bad_in: None,
@@ -56,10 +56,13 @@ pub(crate) async fn run(servers: &Servers) -> Result<()> {
     );
     ensure!(memory < MEMORY_MIB_MAX, "{memory:.0} MiB");
     if is_full() {
-        let first = *minutes.first().context("a whole minute")?;
-        let last = *minutes.last().context("a whole minute")?;
+        let lasts = "a backlog that lasts a minute";
+        let (first, last) = (
+            minutes.first().context(lasts)?,
+            minutes.last().context(lasts)?,
+        );
         ensure!(
-            last >= FLAT * first,
+            *last >= FLAT * first,
             "{first:.0} records a second, {last:.0} at the end"
         );
     }

@@ -33,9 +33,10 @@ const ONE_LATE_IN: u32 = 8;
 /// Profiles read at once.
 const READ_AT_ONCE: usize = 50;
 
-/// Publishes events about the people of a site, and remembers what is to come of them.
+/// Publishes events about people of a site, and remembers what is to come of them.
 pub(crate) struct Feed<'a> {
     site: &'a Site,
+    people: &'a [ProfileId],
     first: Micros,
     next: u64,
     newest: HashMap<(ProfileId, DefinitionId), TraitCell>,
@@ -51,13 +52,14 @@ pub(crate) struct Backlog {
 }
 
 impl<'a> Feed<'a> {
-    /// Nothing was published yet.
-    pub(crate) fn new(site: &'a Site) -> Self {
+    /// About people whom nothing was published about yet.
+    pub(crate) fn new(site: &'a Site, people: &'a [ProfileId]) -> Self {
         for value in 0..VALUES {
             privacy::sent(&json!(text(value)));
         }
         Self {
             site,
+            people,
             first: now(),
             next: 0,
             newest: HashMap::new(),
@@ -113,7 +115,7 @@ impl<'a> Feed<'a> {
     pub(crate) async fn check(&self) -> Result<usize> {
         let (site, store) = (self.site, self.site.stage.store.id);
         let mut rest = self.newest.clone();
-        for profiles in site.profiles.chunks(READ_AT_ONCE) {
+        for profiles in self.people.chunks(READ_AT_ONCE) {
             let reads: Vec<_> = profiles
                 .iter()
                 .map(|&profile| CellRead {
@@ -142,7 +144,7 @@ impl<'a> Feed<'a> {
     /// The next event, which may be older than what went before.
     fn event(&mut self) -> NewRecord {
         let mut random = StdRng::seed_from_u64(self.next);
-        let profile = self.site.profiles[random.random_range(0..self.site.profiles.len())];
+        let profile = self.people[random.random_range(0..self.people.len())];
         let back = match random.random_range(0..ONE_LATE_IN) {
             0 => random.random_range(1..100_000),
             _ => 0,

@@ -41,8 +41,10 @@ fn main() -> Result<()> {
     let runtime = Arc::new(Runtime::new()?);
     let servers = Arc::new(Servers::default());
     let conclusion = libtest_mimic::run(&arguments, trials(&runtime, &servers));
-    drop(runtime);
+    // Clients of the servers end within the runtime.
+    let within = runtime.enter();
     drop(servers);
+    drop(within);
     conclusion.exit()
 }
 

@@ -45,7 +45,7 @@ struct Done {
 pub(crate) async fn run(servers: &Servers) -> Result<()> {
     let (count, partitions) = either((12, 24), (4, 8));
     let a_second = either(1_000, 100);
-    let site = Site::new(servers, either(2_000, 100)).await?;
+    let site = servers.site().await?;
     let topic = site.topic(partitions).await?;
     let mut workers = Vec::new();
     for _ in 0..count {
@@ -54,7 +54,7 @@ pub(crate) async fn run(servers: &Servers) -> Result<()> {
     for worker in &mut workers {
         worker.ready().await?;
     }
-    let mut feed = Feed::new(&site);
+    let mut feed = Feed::new(site, site.people(0));
     let first = Backlog {
         records: FIRST_RECORDS,
         one_bad_in: None,
@@ -76,7 +76,7 @@ pub(crate) async fn run(servers: &Servers) -> Result<()> {
     };
     let began = offsets.elapsed();
     let harming = async {
-        let done = harm(&site, &topic, &mut workers, &offsets).await;
+        let done = harm(site, &topic, &mut workers, &offsets).await;
         is_over.store(true, Ordering::Relaxed);
         (done, offsets.elapsed())
     };

@@ -19,15 +19,15 @@ const ONE_IN: u64 = 100;
 const PART_MIN: f64 = 0.9;
 
 pub(crate) async fn run(servers: &Servers) -> Result<()> {
-    let site = Site::new(servers, either(10_000, 100)).await?;
-    let mut feed = Feed::new(&site);
+    let site = servers.site().await?;
+    let mut feed = Feed::new(site, site.people(2));
     let (mut clean, mut poisoned) = (Vec::new(), Vec::new());
     // In an order that a drift of the machine, up or down, does not decide.
     for has_poison in either(
         vec![false, true, true, false, false, true],
         vec![false, true],
     ) {
-        let rate = work_off(&site, &mut feed, has_poison.then_some(ONE_IN)).await?;
+        let rate = work_off(site, &mut feed, has_poison.then_some(ONE_IN)).await?;
         match has_poison {
             true => poisoned.push(rate),
             false => clean.push(rate),
@@ -78,7 +78,7 @@ async fn work_off(site: &Site, feed: &mut Feed<'_>, one_bad_in: Option<u64>) -> 
         "other records are among the dead letters"
     );
     ensure!(
-        one_bad_in.is_none_or(|of| bad.len() as u64 == backlog.records / of),
+        bad.is_empty() == one_bad_in.is_none(),
         "{} bad records",
         bad.len()
     );

@@ -1,4 +1,4 @@
-//! The servers of a run: those that `make test` started, or a node and a broker of its own.
+//! The servers of a run: those that `make test` started, or a node and a broker of its own; and the site that is on them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,9 +9,14 @@ use kith_tests::servers::{Place, cql_nodes, kafka_bootstrap, workspace};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use crate::site::Site;
+
 /// Where the servers are. Nothing is started before somebody asks; what was started ends with this.
-#[derive(Debug, Default)]
-pub(crate) struct Servers(OnceCell<Found>);
+#[derive(Default)]
+pub(crate) struct Servers {
+    site: OnceCell<Site>,
+    found: OnceCell<Found>,
+}
 
 #[derive(Debug)]
 struct Found {
@@ -21,10 +26,13 @@ struct Found {
 }
 
 impl Servers {
-    /// A keyspace and topics of their own. Nothing is made there yet.
-    pub(crate) async fn place(&self) -> Result<Place> {
-        let found = self.0.get_or_try_init(find).await?;
-        Ok(Place::on(found.nodes.clone(), found.bootstrap.clone()))
+    /// The site of all cases, made for whoever comes first.
+    pub(crate) async fn site(&self) -> Result<&Site> {
+        let site = Box::pin(async {
+            let found = self.found.get_or_try_init(find).await?;
+            Site::new(Place::on(found.nodes.clone(), found.bootstrap.clone())).await
+        });
+        self.site.get_or_try_init(|| site).await
     }
 }
 

@@ -22,20 +22,21 @@ use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::servers::Servers;
+use crate::size::either;
 
 /// Traits of `Contact` that are no identifiers.
 const TRAITS: [&str; 4] = ["firstName", "lastName", "city", "country"];
 /// Creates under way at once.
 const CREATES_AT_ONCE: usize = 16;
+/// Cases that need people of their own: what one writes is not another's to judge.
+const CASES: usize = 3;
 
-/// A database with a store, and people that the shipped use cases created.
+/// A database with a store, and people that the shipped use cases created; a part of them for each case.
 pub(crate) struct Site {
     place: Place,
     /// The use cases on the database.
     pub(crate) stage: Stage<Cql, KafkaLog>,
-    /// Whom events are about.
-    pub(crate) profiles: Vec<ProfileId>,
+    profiles: Vec<ProfileId>,
     /// Which traits they write.
     pub(crate) traits: Vec<DefinitionId>,
     logs: TempDir,
@@ -52,9 +53,8 @@ pub(crate) struct Topic {
 }
 
 impl Site {
-    /// A site with so many people.
-    pub(crate) async fn new(servers: &Servers, people: usize) -> Result<Self> {
-        let place = servers.place().await?;
+    /// A site at a place where nothing is yet.
+    pub(crate) async fn new(place: Place) -> Result<Self> {
         let config = CqlConfig {
             replication_factor: NonZeroU16::MIN,
             ..cql(&place)?
@@ -71,6 +71,7 @@ impl Site {
         let topic = topic(&place, 1).await?;
         let stage = Stage::new(database, topic.log, &store);
         let create = |person| stage.contact(json!({ "email": format!("p{person}@s.example") }));
+        let people = CASES * either(4_000, 100);
         let profiles = stream::iter((0..people).map(create))
             .buffer_unordered(CREATES_AT_ONCE)
             .try_collect()
@@ -82,6 +83,12 @@ impl Site {
             traits,
             logs: tempfile::tempdir()?,
         })
+    }
+
+    /// The people of one case.
+    pub(crate) fn people(&self, case: usize) -> &[ProfileId] {
+        let each = self.profiles.len() / CASES;
+        &self.profiles[case * each..(case + 1) * each]
     }
 
     /// A topic that nothing was published to, with a group of its own.
