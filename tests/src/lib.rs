@@ -14,6 +14,7 @@ pub mod api;
 pub mod conformance;
 #[cfg(test)]
 mod contract_page;
+pub mod crowd;
 pub mod differences;
 pub mod engines;
 pub mod facts;

@@ -185,11 +185,23 @@ impl Process {
     /// # Errors
     /// When the process is gone.
     pub fn resident_bytes(&self) -> Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that was resident, in bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn peak_bytes(&self) -> Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, field: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
             .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
+            .find(|line| line.starts_with(field))
+            .with_context(|| format!("no {field}"))?;
         let kib: u64 = line
             .split_whitespace()
             .nth(1)
@@ -259,6 +271,17 @@ impl Process {
         Ok(())
     }
 
+    /// Whether the kernel says that the process stands still after `STOP`.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn is_stopped(&self) -> Result<bool> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name may hold anything; what follows its last bracket does not.
+        let (_, rest) = stat.rsplit_once(')').context("a name in brackets")?;
+        Ok(rest.trim_start().starts_with('T'))
+    }
+
     /// SIGTERM, and waits for the end. Searches what it wrote for values that were sent.
     ///
     /// # Errors
@@ -305,7 +328,11 @@ impl Process {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    fn check_log(&self) -> Result<()> {
+    /// Searches what it wrote for values that were sent, and for a panic.
+    ///
+    /// # Errors
+    /// When it said too much, or panicked.
+    pub fn check_log(&self) -> Result<()> {
         let log = self.log();
         privacy::search(&format!("the log of {}", self.launch.binary), &log)?;
         if let Some(line) = log.lines().find(|line| line.contains("panicked at")) {

@@ -10,233 +10,26 @@
     reason = "the figures of a run are part of its result"
 )]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use kith_tests::api::Api;
-use kith_tests::history::{Event, Observed, findings};
+use anyhow::{Result, ensure};
+use kith_tests::crowd::{Crowd, agree, quiet};
 use kith_tests::pair::{Pair, Shape};
-use kith_tests::poll::until;
-use kith_tests::process::metric;
 use rand::RngExt;
-use rand::seq::IndexedRandom;
-use serde_json::{Value, json};
 
 const CREATES: u64 = 10_000;
 const PEOPLE: usize = 2_000;
 const CONNECTIONS: usize = 32;
 const BETWEEN_KILLS: Duration = Duration::from_secs(3);
 
-/// An identifier as a body carries it: the trait, the type, and the normalised value.
-type Named = (&'static str, (String, String));
-
-/// The identifiers of a person.
-fn identifiers_of(person: usize) -> [Named; 4] {
-    [
-        (
-            "email",
-            (
-                "email".into(),
-                format!("person.{person}.marker@example.com"),
-            ),
-        ),
-        (
-            "phone",
-            ("phone".into(), format!("+1317{:07}", person * 13)),
-        ),
-        (
-            "whatsapp",
-            ("whatsapp".into(), format!("whatsapp:+49151{person:07}")),
-        ),
-        (
-            "chatId",
-            ("chat".into(), format!("chat-of-person-{person}")),
-        ),
-    ]
-}
-
-/// What one create says: some identifiers of a person, now and then one of a neighbour, and values that nobody else writes.
-fn draw(number: u64) -> (Vec<Named>, BTreeMap<String, Value>) {
-    let mut rng = rand::rng();
-    let person = rng.random_range(0..PEOPLE);
-    let own = identifiers_of(person);
-    let count = rng.random_range(1..=3);
-    let mut chosen: Vec<_> = own.sample(&mut rng, count).cloned().collect();
-    if rng.random_range(0..20) == 0 {
-        let neighbour = identifiers_of((person / 4) * 4 + rng.random_range(0..4usize));
-        if let Some(other) = neighbour.choose(&mut rng)
-            && chosen.iter().all(|(name, _)| name != &other.0)
-        {
-            chosen.push(other.clone());
-        }
-    }
-    let mut traits = BTreeMap::from([(
-        "firstName".to_owned(),
-        json!(format!("first-name-{number}")),
-    )]);
-    if rng.random_range(0..3) == 0 {
-        traits.insert("city".into(), json!(format!("city-number-{number}")));
-    }
-    (chosen, traits)
-}
-
-struct Load {
-    clock: AtomicU64,
-    next: AtomicU64,
-    stop: AtomicBool,
-}
-
-async fn caller(load: &Load, apis: &[Api]) -> Vec<Event> {
-    let mut events = Vec::new();
-    while !load.stop.load(Ordering::Relaxed) {
-        let number = load.next.fetch_add(1, Ordering::Relaxed);
-        if number >= CREATES {
-            break;
-        }
-        let (identifiers, traits) = draw(number);
-        let mut contact: serde_json::Map<String, Value> = traits.clone().into_iter().collect();
-        for (name, (_, value)) in &identifiers {
-            contact.insert((*name).into(), json!(value));
-        }
-        let contact = Value::Object(contact);
-        // The same request until it is answered 202: a retry is safe, each try is an event of its own.
-        loop {
-            let api = &apis[rand::rng().random_range(0..apis.len())];
-            let sent = load.clock.fetch_add(1, Ordering::SeqCst);
-            let answer = api.contact(contact.clone()).await.ok();
-            let acknowledged = answer
-                .as_ref()
-                .map(|_| load.clock.fetch_add(1, Ordering::SeqCst));
-            events.push(Event {
-                sent,
-                acknowledged,
-                identifiers: identifiers
-                    .iter()
-                    .map(|(_, identifier)| identifier.clone())
-                    .collect(),
-                traits: traits.clone(),
-                profile: answer,
-            });
-            if acknowledged.is_some() || load.stop.load(Ordering::Relaxed) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-    events
-}
-
-async fn observe(api: &Api, history: &[Event]) -> Result<Observed> {
-    let mut observed = Observed {
-        listed: api.list().await?.into_iter().collect(),
-        ..Observed::default()
-    };
-    let identifiers: std::collections::BTreeSet<_> = history
-        .iter()
-        .flat_map(|event| event.identifiers.iter().cloned())
-        .collect();
-    observed.owners = stream::iter(identifiers)
-        .map(|(id_type, value)| async move {
-            let owners = api.owners(&id_type, &value).await?;
-            anyhow::Ok(((id_type, value), owners))
-        })
-        .buffer_unordered(CONNECTIONS)
-        .try_collect()
-        .await?;
-    let mut ids: std::collections::BTreeSet<String> = history
-        .iter()
-        .filter_map(|event| event.profile.clone())
-        .collect();
-    ids.extend(observed.owners.values().flatten().cloned());
-    let read: Vec<_> = stream::iter(ids)
-        .map(|id| async move {
-            let answer = api.get(&id).await?;
-            anyhow::Ok((id, answer))
-        })
-        .buffer_unordered(CONNECTIONS)
-        .try_collect()
-        .await?;
-    for (id, answer) in read {
-        let root = match answer.status {
-            200 => {
-                let traits = serde_json::from_value(answer.body["traits"]["Contact"].clone())?;
-                observed.traits.insert(id.clone(), traits);
-                Some(id.clone())
-            }
-            301 => Some(answer.header("canonical-profile-id").to_owned()),
-            404 => None,
-            other => anyhow::bail!("{other} for {id}"),
-        };
-        observed.roots.insert(id, root);
-    }
-    Ok(observed)
-}
-
-/// A read that is refused is sent again, as any caller would.
-async fn observe_in_time(api: &Api, history: &[Event]) -> Result<Observed> {
-    until(Duration::from_secs(120), "everything read", || async {
-        Ok(Some(observe(api, history).await?))
-    })
-    .await
-}
-
-/// The checker must see a lost and a swapped trait, before its verdict counts.
-fn prove_checker(history: &[Event], observed: &Observed) -> Result<()> {
-    ensure!(
-        findings(history, observed).is_empty(),
-        "{:?}",
-        findings(history, observed)
-    );
-    let mut damaged = observed.clone();
-    let mut holders: Vec<&mut BTreeMap<String, Value>> = damaged
-        .traits
-        .values_mut()
-        .filter(|traits| traits.contains_key("firstName"))
-        .take(3)
-        .collect();
-    ensure!(holders.len() == 3, "too few profiles");
-    holders[0].remove("firstName").context("a trait to lose")?;
-    let (one, two) = (
-        holders[1]["firstName"].clone(),
-        holders[2]["firstName"].clone(),
-    );
-    holders[1].insert("firstName".into(), two);
-    holders[2].insert("firstName".into(), one);
-    let found = findings(history, &damaged);
-    ensure!(
-        found
-            .iter()
-            .filter(|finding| finding.contains("is lost"))
-            .count()
-            == 1,
-        "{found:?}"
-    );
-    ensure!(
-        found
-            .iter()
-            .filter(|finding| finding.contains("nobody's"))
-            .count()
-            == 2,
-        "{found:?}"
-    );
-    Ok(())
-}
-
 async fn survive(mut pair: Pair) -> Result<()> {
-    let load = Arc::new(Load {
-        clock: AtomicU64::new(0),
-        next: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-    });
+    let load = Arc::new(Crowd::new(PEOPLE, CREATES));
     let started = Instant::now();
     let callers: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
             let (load, apis) = (Arc::clone(&load), pair.apis.clone());
-            tokio::task::spawn(async move { caller(&load, &apis).await })
+            tokio::task::spawn(async move { load.caller(&apis).await })
         })
         .collect();
     let mut kills = 0;
@@ -257,7 +50,7 @@ async fn survive(mut pair: Pair) -> Result<()> {
                 "{}: {:?}, {} creates begun, kill {kills}, ready again after {:?}",
                 name,
                 started.elapsed(),
-                load.next.load(Ordering::Relaxed),
+                load.begun(),
                 began.elapsed()
             );
         }
@@ -281,33 +74,13 @@ async fn survive(mut pair: Pair) -> Result<()> {
     );
     ensure!(kills >= 2, "only {kills} kills: the load was over too soon");
 
-    // Quiet: every consumer has committed everything.
     let consumers: &[_] = if pair.workers.is_empty() {
         &pair.ingests
     } else {
         &pair.workers
     };
-    let limit = Instant::now() + Duration::from_secs(120);
-    loop {
-        let mut lag = 0.0;
-        for consumer in consumers {
-            lag += metric(&consumer.metrics().await?, "kith_log_lag_records");
-        }
-        if lag == 0.0 {
-            break;
-        }
-        ensure!(Instant::now() < limit, "a lag of {lag} records is left");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    let api = pair.api().clone();
-    let mut observed = observe_in_time(&api, &history).await?;
-    // Lag is a gauge of the recent past: what is not there yet gets a moment more.
-    let limit = Instant::now() + Duration::from_secs(20);
-    while !findings(&history, &observed).is_empty() && Instant::now() < limit {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        observed = observe_in_time(&api, &history).await?;
-    }
-    prove_checker(&history, &observed)?;
+    let observed = quiet(consumers, pair.api(), &history).await?;
+    agree(&history, &observed)?;
     let merged = observed
         .roots
         .iter()
