@@ -1,10 +1,5 @@
 //! The lives of processes: how they start, refuse to start, and end.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "callers of a test need no lifecycle"
-)]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -254,67 +249,6 @@ async fn one_process_has_a_data_directory() -> Result<()> {
     );
     ensure!(process.terminate().await?.success());
     Ok(())
-}
-
-/// SIGTERM under load (fault row 18): every request that was taken is answered, and what was acknowledged is there.
-async fn drains_under_load(mut pair: Pair) -> Result<()> {
-    let api = pair.api().clone();
-    let callers: Vec<_> = (0..8)
-        .map(|caller| {
-            let api = api.clone();
-            tokio::task::spawn(async move {
-                let mut acknowledged = Vec::new();
-                for i in 0.. {
-                    let email = format!(
-                        "drain.{caller}.{i}.{}@example.com",
-                        uuid::Uuid::new_v4().as_simple()
-                    );
-                    match api.create(json!({ "Contact": { "email": email } })).await {
-                        Ok(answer) if answer.status == 202 => acknowledged.push(email),
-                        Ok(answer) => {
-                            return Err(anyhow::anyhow!("{} {}", answer.status, answer.body));
-                        }
-                        // Refused connections are what a stopped server gives. A cut answer would be another error.
-                        Err(error) if format!("{error:?}").contains("onnect") => {
-                            return Ok(acknowledged);
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(acknowledged)
-            })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    let status = pair.ingests[0].terminate().await?;
-    ensure!(status.success(), "{status}");
-    let mut acknowledged = Vec::new();
-    for caller in callers {
-        acknowledged.extend(caller.await??);
-    }
-    ensure!(
-        acknowledged.len() > 5,
-        "{} acknowledged",
-        acknowledged.len()
-    );
-    pair.ingests[0].crash_and_restart().await?;
-    for email in acknowledged {
-        ensure!(
-            api.owners("email", &email).await?.len() == 1,
-            "acknowledged and lost"
-        );
-    }
-    pair.stop().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_standalone_drains_under_load() -> Result<()> {
-    drains_under_load(Pair::standalone(&Shape::single()).await?).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ingest_drains_under_load() -> Result<()> {
-    drains_under_load(Pair::servers(&Shape::single()).await?).await
 }
 
 /// An operator's view: alive and ready, metrics by name.

@@ -231,25 +231,3 @@ async fn one_trace_over_both_services_by_http_protobuf() -> Result<()> {
     )
     .await
 }
-
-/// A collector that is not there, or does not answer, costs a request nothing (fault row 22).
-#[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_changes_nothing() -> Result<()> {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let endpoint = format!("http://{}", silent.local_addr()?);
-    let shape = Shape::single()
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-        .with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-        .with("OTEL_BSP_SCHEDULE_DELAY", "50")
-        .with("OTEL_BSP_MAX_QUEUE_SIZE", "64")
-        .with("OTEL_EXPORTER_OTLP_TIMEOUT", "1000");
-    let pair = Pair::standalone(&shape).await?;
-    for i in 0..200 {
-        let email = format!("collector.{i}.{}@example.com", Uuid::new_v4().as_simple());
-        pair.api().contact(json!({ "email": email })).await?;
-    }
-    pair.ingests[0]
-        .until_metric("kith_spans_dropped_total", |dropped| dropped > 0.0)
-        .await?;
-    pair.stop().await
-}

@@ -43,14 +43,22 @@ impl Cluster {
     /// # Errors
     /// When one does not.
     pub async fn start() -> Result<Self> {
-        let dir = std::env::temp_dir().join(format!("kith-faults-{}", Uuid::new_v4().as_simple()));
+        let name = format!("kith-faults-{}", Uuid::new_v4().as_simple());
+        Self::start_in(std::env::temp_dir().join(name), 3).await
+    }
+
+    /// Starts so many nodes (one or three) and a broker with their files in this folder.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn start_in(dir: PathBuf, count: u8) -> Result<Self> {
         let mut environment: Vec<(String, String)> = vec![
             ("KITH_LOCAL_DIR".into(), dir.display().to_string()),
             ("KITH_LOCAL_MIGRATE".into(), "0".into()),
             ("KITH_LOCAL_CQL_PROXIED".into(), "true".into()),
             // What was acknowledged survives kill -9.
             ("KITH_LOCAL_COMMITLOG".into(), "batch".into()),
-            ("NODES".into(), "3".into()),
+            ("NODES".into(), count.to_string()),
         ];
         let mut port = |name: &str| -> Result<u16> {
             let port = free_address()?.port();
@@ -66,7 +74,7 @@ impl Cluster {
             port("KAFKA_PROXY_PORT")?,
         );
         let mut nodes = Vec::new();
-        for node in 1..=3 {
+        for node in 1..=count {
             let listen = SocketAddr::from(([127, 0, 1, node], cql));
             let upstream = SocketAddr::from(([127, 0, 0, node], cql));
             nodes.push(Proxy::start_on(listen, upstream).await?);

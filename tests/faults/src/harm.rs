@@ -390,7 +390,10 @@ fn signal(pid: &str, name: &str) -> Result<()> {
 }
 
 /// The letter that the kernel has for what a process does.
-fn state(pid: &str) -> Result<char> {
+///
+/// # Errors
+/// When it is gone.
+pub fn state(pid: &str) -> Result<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let after = stat.rsplit_once(')').context("a stat")?.1;
     after.trim_start().chars().next().context("a state")

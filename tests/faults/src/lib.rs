@@ -9,6 +9,8 @@
     reason = "the callers of a harness have no lifecycle"
 )]
 
+pub mod broker;
+pub mod cells;
 pub mod checker;
 pub mod cluster;
 pub mod dump;
