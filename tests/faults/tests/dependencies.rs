@@ -166,7 +166,7 @@ async fn row_04_a_slow_or_silent_database_holds_nothing_up_and_nothing_grows() -
     let each_way = |delay: u64| Mode::Delay(Duration::from_millis(delay / 2));
     let mut modes = vec![Mode::BlackHole];
     if is_full() {
-        modes.extend([each_way(500), each_way(5_000)]);
+        modes.extend([each_way(500), each_way(5_000), Mode::Throttle(1_000)]);
     }
     let (mut injected, mut history, mut opened) = (0, Vec::new(), 0);
     let watched = Duration::from_secs(if is_full() { 10 } else { 3 });
