@@ -26,7 +26,7 @@ const FIRST_RECORDS: u64 = 1_000;
 /// What is done to a worker.
 #[derive(Debug, Clone, Copy)]
 enum Harm {
-    /// SIGKILL, and the same again.
+    /// SIGKILL, and another.
     Kill,
     /// SIGSTOP for a while.
     Freeze,
@@ -132,9 +132,9 @@ async fn harm(
         let worker = &mut workers[victim];
         match harm {
             Harm::Kill => {
-                let before = worker.id();
-                worker.crash_and_restart().await?;
-                ensure!(worker.id() != before, "the process is the same");
+                worker.kill()?;
+                worker.check_log()?;
+                *worker = site.worker(topic)?;
             }
             Harm::Freeze => {
                 let from = offsets.elapsed();
@@ -148,10 +148,12 @@ async fn harm(
                 let status = worker.terminate().await?;
                 ensure!(status.success(), "{status}: {}", worker.log());
                 *worker = site.worker(topic)?;
-                worker.ready().await?;
             }
         }
         done.faults += 1;
+    }
+    for worker in workers {
+        worker.ready().await?;
     }
     Ok(done)
 }
