@@ -60,6 +60,7 @@ struct Counts {
     requests: AtomicU64,
     swallowed: AtomicU64,
     disturbed: AtomicU64,
+    cut: AtomicU64,
     /// What may yet pass.
     allowance: AtomicU64,
 }
@@ -67,6 +68,11 @@ struct Counts {
 impl Counts {
     fn disturb(&self) {
         self.disturbed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn cut(&self) {
+        self.cut.fetch_add(1, Ordering::Relaxed);
+        self.disturb();
     }
 
     /// Takes from what may yet pass; how much there was.
@@ -134,7 +140,7 @@ impl Proxy {
                 tokio::task::spawn(async move {
                     let now = *watch.borrow();
                     if now.is_away() {
-                        count.disturb();
+                        count.cut();
                         if now == Mode::Reset {
                             drop(client.set_zero_linger());
                         }
@@ -189,6 +195,12 @@ impl Proxy {
         self.counts.swallowed.load(Ordering::Relaxed)
     }
 
+    /// How many connections were cut, reset or refused so far.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.counts.cut.load(Ordering::Relaxed)
+    }
+
     /// How many chunks were late or kept back, and connections cut, reset or refused, so far.
     #[must_use]
     pub fn disturbed(&self) -> u64 {
@@ -232,7 +244,7 @@ async fn relay(
         () = here.notified() => true,
         mode = away.wait_for(|mode| mode.is_away()) => mode.is_ok_and(|mode| *mode == Mode::Reset),
     };
-    count.disturb();
+    count.cut();
     if is_reset {
         for stream in [
             client_read.reunite(client_write),

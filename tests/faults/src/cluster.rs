@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kith_domain::identifier::IdType;
@@ -15,6 +16,7 @@ use kith_runtime::clock::SystemIds;
 use kith_scylla::{Cql, CqlConfig, Dialect, migrate};
 use kith_tests::api::{ACCOUNT, Api, TOKEN};
 use kith_tests::engines::now;
+use kith_tests::poll::until;
 use kith_tests::process::{Launch, Process, free_address};
 use kith_tests::proxy::{Mode, Proxy};
 use kith_tests::servers::{Place, workspace};
@@ -129,7 +131,7 @@ impl Cluster {
             }
         };
         all(Mode::Cut);
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         all(Mode::Forward);
     }
 }
@@ -150,7 +152,12 @@ pub async fn furnish(place: &Place) -> Result<StoreRecord> {
     let limited = limited.context("the limited type")?;
     limited.limit = LIMIT;
     limited.limit_policy = LimitPolicy::Fifo;
-    Cql::connect(&config).await?.create_store(&store).await?;
+    let database = Cql::connect(&config).await?;
+    // Repeating it is safe, and a node that was just asked to make tables may be late.
+    until(Duration::from_secs(30), "the store", || async {
+        Ok(Some(database.create_store(&store).await?))
+    })
+    .await?;
     Ok(store)
 }
 

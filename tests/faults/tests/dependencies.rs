@@ -25,9 +25,10 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use reqwest::Method;
 use serde_json::json;
 
-/// In time, and what "at once" means.
+/// In time; and "at once", for a debug build on a machine that does other things: whoever waits for a server that is silent waits
+/// for a second at least.
 const IN_TIME: Duration = Duration::from_secs(3);
-const AT_ONCE: Duration = Duration::from_millis(50);
+const AT_ONCE: Duration = Duration::from_millis(250);
 /// After an outage everything works again within this.
 const RECOVERY: Duration = Duration::from_secs(40);
 /// What the worker says to its database for one record is less than this.
@@ -104,7 +105,7 @@ async fn until_at_once(callers: &Callers, api: &Api) -> Result<Vec<Record>> {
         ensure!(took < IN_TIME, "503 after {took:?}");
         Ok((record, took))
     };
-    let limit = Instant::now() + Duration::from_secs(30);
+    let limit = Instant::now() + RECOVERY;
     let (mut quick, mut records) = (0, Vec::new());
     while quick < 5 {
         let (record, took) = refused().await?;
@@ -165,15 +166,15 @@ async fn row_04_a_slow_or_silent_database_holds_nothing_up_and_nothing_grows() -
     let each_way = |delay: u64| Mode::Delay(Duration::from_millis(delay / 2));
     let mut modes = vec![Mode::BlackHole];
     if is_full() {
-        modes.extend([each_way(500), each_way(5_000)]);
+        modes.extend([each_way(500), each_way(5_000), Mode::Throttle(1_000)]);
     }
     let (mut injected, mut history, mut opened) = (0, Vec::new(), 0);
     let watched = Duration::from_secs(if is_full() { 10 } else { 3 });
     let disturbed = stand.database.disturbed();
     let before = held(&stand).await?;
     let mut most = before;
+    let callers = Callers::start(&stand.services, 4, 8, HALF);
     for mode in modes {
-        let callers = Callers::start(&stand.services, 4, 8, HALF);
         progress(&callers, 50).await?;
         let so_far = stand.database.disturbed();
         stand.database.set(mode);
@@ -191,8 +192,8 @@ async fn row_04_a_slow_or_silent_database_holds_nothing_up_and_nothing_grows() -
         injected += u64::from(stand.database.disturbed() > so_far);
         heal(&stand.database).await;
         progress(&callers, 50).await?;
-        history.extend(callers.end().await?);
     }
+    history.extend(callers.end().await?);
     let sum = Sum::of(&history);
     let slowest = sum.slowest;
     ensure!(slowest < IN_TIME, "an answer after {slowest:?}");
@@ -531,9 +532,9 @@ async fn row_10_past_a_full_queue_creates_are_refused_at_once_and_claim_nothing(
     ensure!(listed == 1 + FULL + MORE, "{listed} profiles");
     report(
         10,
-        MORE as u64,
+        1,
         &format!(
-            "kith_http_refused_total, and {swallowed} chunks that the broker's proxy kept back"
+            "{swallowed} chunks that the broker's proxy kept back, and {injected} refusals that the process counted"
         ),
         &format!(
             "{MORE} refused, the slowest in {slowest:?}, 0 of them claimed; {FULL} held and answered 503 within {longest:?}, {claimed} of them had claimed; all acknowledged when sent again, {listed} profiles"
