@@ -216,7 +216,7 @@ fn contact_of(identifiers: &[Identifier], number: u64) -> Map<String, Value> {
 }
 
 /// An attempt, as the checker wants it.
-fn attempt(number: u64, at: u64, identifiers: &[Identifier], told: Told) -> Record {
+pub(crate) fn attempt(number: u64, at: u64, identifiers: &[Identifier], told: Told) -> Record {
     Record {
         number,
         sent: at,

@@ -7,8 +7,10 @@
 )]
 
 mod callers;
+mod clocks;
 mod collector;
 mod database;
+mod disks;
 mod log;
 mod people;
 mod records;
