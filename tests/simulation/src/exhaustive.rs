@@ -22,7 +22,7 @@ use kith_profiles::environment::Omission;
 use kith_profiles::ports::Outcome;
 
 use crate::case::{Op, identifier, store};
-use crate::client::Recorder;
+use crate::client::{Note, Recorder};
 use crate::history::REPEATED;
 use crate::judge::unexplained;
 use crate::nonunique::{self, Seen};
@@ -38,8 +38,8 @@ pub struct Small {
     pub settings: IdentitySettings,
     /// What is done before, one after another.
     pub prelude: Vec<Op>,
-    /// What each client does. Clients are ranked: ids of the first are older than those of the second.
-    pub clients: Vec<Op>,
+    /// What each client does, one after another. Clients are ranked: ids of the first are older than those of the second.
+    pub clients: Vec<Vec<Op>>,
     /// How many outcomes may be unknown.
     pub unknown: u8,
     /// Whether everybody's crash, and the repetition of what has no answer, is judged in every state, or at the ends only.
@@ -111,11 +111,11 @@ struct State {
     order: Order,
 }
 
-/// Who was answered before whom was sent: the part of a history that time is made of.
+/// Which requests were answered before which were sent: the part of a history that time is made of.
 #[derive(Debug, Clone, Default, Hash)]
 struct Order {
-    before: BTreeMap<usize, BTreeSet<usize>>,
-    ended: BTreeSet<usize>,
+    before: BTreeMap<u128, BTreeSet<u128>>,
+    ended: BTreeSet<u128>,
 }
 
 /// How a state was reached.
@@ -144,14 +144,15 @@ pub fn search(case: &Small, states_max: usize) -> Report {
     world.broken = case.broken;
     let mut recorder = Recorder::new(&store);
     for (number, op) in (1..).zip(&case.prelude) {
-        let mut client = Client::new(role(case, 0, op, number, Arc::default()), &store);
+        let ops = std::slice::from_ref(op);
+        let mut client = Client::new(role(case, 0, ops, number, Arc::default()), &store);
         alone(&mut world, &mut client, &mut recorder, &store);
     }
     // Ids of the prelude are counted again for each of its requests, and must not meet.
     let known = Arc::new(known(&world, &store));
-    let clients = case.clients.iter().zip(0..).map(|(op, place)| {
+    let clients = case.clients.iter().zip(0..).map(|(ops, place)| {
         let number = 1_000 * (place as u128 + 1);
-        let role = role(case, FIRST_RANK + place, op, number, Arc::clone(&known));
+        let role = role(case, FIRST_RANK + place, ops, number, Arc::clone(&known));
         Client::new(role, &store)
     });
     let mut search = Search {
@@ -172,7 +173,7 @@ const FIRST_RANK: usize = 100;
 fn role(
     case: &Small,
     rank: usize,
-    op: &Op,
+    ops: &[Op],
     number: u128,
     known: Arc<BTreeMap<usize, ProfileId>>,
 ) -> Role {
@@ -187,7 +188,7 @@ fn role(
         // The clocks of those who were there first are ahead, further the later they came; all others are behind, likewise:
         // what was seen decides about order, not the clock.
         skew: if rank < FIRST_RANK { minutes } else { -minutes },
-        op: op.clone(),
+        ops: ops.to_vec(),
         number,
         known,
         omission: case.omission,
@@ -387,9 +388,10 @@ impl Search {
     ) -> State {
         let mut next = state.clone();
         // A request is sent with its first statement: until then everything may happen before it.
-        if state.at[client] == 0 && !state.order.before.contains_key(&client) {
-            next.order.before.insert(client, state.order.ended.clone());
-            let notes = self.clients[client].node(0).notes.clone();
+        let notes = &self.clients[client].node(state.at[client]).notes;
+        if let (_, [Note::Begun(number, _), ..]) = sent_later(notes) {
+            next.order.before.insert(*number, state.order.ended.clone());
+            let notes = sent_later(notes).1.to_vec();
             self.note(&mut next, &notes);
         }
         if let Some((world, digest)) = world {
@@ -406,15 +408,20 @@ impl Search {
         for statement in node.given_up.clone() {
             next.give_up(statement);
         }
-        let (notes, is_over) = (node.notes.clone(), node.open.is_empty());
+        let notes = match node.open.is_empty() {
+            true => node.notes.clone(),
+            false => sent_later(&node.notes).0.to_vec(),
+        };
         self.note(&mut next, &notes);
-        if is_over {
-            next.order.ended.insert(client);
+        for note in notes {
+            if let Note::Ended(number) = note {
+                next.order.ended.insert(number);
+            }
         }
         next
     }
 
-    fn note(&self, state: &mut State, notes: &[crate::client::Note]) {
+    fn note(&self, state: &mut State, notes: &[Note]) {
         if notes.is_empty() {
             return;
         }
@@ -480,11 +487,20 @@ impl Search {
     fn again(&mut self, world: &mut World, recorder: &mut Recorder, number: u128, op: &Op) -> bool {
         let rank = 2 * FIRST_RANK + self.others.len();
         let client = self.others.entry(number).or_insert_with(|| {
-            let role = role(&self.case, rank, op, number, Arc::default());
+            let ops = std::slice::from_ref(op);
+            let role = role(&self.case, rank, ops, number, Arc::default());
             Client::new(role, &self.store)
         });
         alone(world, client, recorder, &self.store)
     }
+}
+
+/// What a client noted until it had its next request ready, and what it notes when it sends it.
+fn sent_later(notes: &[Note]) -> (&[Note], &[Note]) {
+    let begun = notes
+        .iter()
+        .position(|note| matches!(note, Note::Begun(..)));
+    notes.split_at(begun.unwrap_or(notes.len()))
 }
 
 /// The world after a statement, if that changes it, and the answer.

@@ -28,9 +28,9 @@ pub struct Role {
     pub rank: usize,
     /// How far its clock is off, in microseconds.
     pub skew: i64,
-    /// Its request.
-    pub op: Op,
-    /// The request's number.
+    /// Its requests, one after another.
+    pub ops: Vec<Op>,
+    /// The first request's number; the others follow.
     pub number: u128,
     /// Whom the owners of these identifiers are known to be.
     pub known: Arc<BTreeMap<usize, ProfileId>>,
@@ -71,7 +71,7 @@ struct Live {
 }
 
 impl Client {
-    /// A client that has sent its request.
+    /// A client that has sent its first request.
     #[must_use]
     pub fn new(role: Role, store: &Arc<StoreRecord>) -> Self {
         let mut client = Self {
@@ -174,9 +174,13 @@ impl Client {
             known: Arc::clone(&self.role.known),
         };
         let process = Profiles::new(parts(&world, self.role.rank, self.role.omission));
-        let (number, op) = (self.role.number, self.role.op.clone());
+        let (number, ops) = (self.role.number, self.role.ops.clone());
         let mut executor = Executor::default();
-        executor.spawn(async move { caller.send(&process, number, &op).await });
+        executor.spawn(async move {
+            for (number, op) in (number..).zip(&ops) {
+                caller.send(&process, number, op).await;
+            }
+        });
         let mut live = Live {
             at: 0,
             world,

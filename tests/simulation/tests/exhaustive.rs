@@ -4,7 +4,8 @@ mod cases;
 
 use cases::small::{
     a_change_and_a_create, a_create_and_a_deletion, a_create_and_a_merge, a_match_and_a_merge,
-    a_merge_and_a_deletion, a_merge_and_two_deletions, an_eviction_and_a_merge, one_identifier,
+    a_merge_and_a_deletion, a_merge_and_a_deletion_each, a_merge_and_two_deletions,
+    an_eviction_and_a_merge, merges_and_deletions_in_turn, one_identifier,
     one_merge_twice_and_two_deletions, two_creators, two_merges_and_a_deletion,
     two_merges_and_two_deletions, two_that_agree,
 };
@@ -104,6 +105,22 @@ fn a_merge_against_two_deletions() {
     let name = "a merge against two deletions";
     explore(name, &a_merge_and_two_deletions(0));
     explore(name, &a_merge_and_two_deletions(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn two_merges_in_turn_against_two_deletions_in_turn() {
+    let name = "two merges in turn against two deletions in turn";
+    explore(name, &merges_and_deletions_in_turn(0));
+    explore(name, &merges_and_deletions_in_turn(1));
+}
+
+#[test]
+#[ignore = "by hand: make exhaust"]
+fn two_who_each_merge_and_delete() {
+    let name = "two who each merge and delete";
+    explore(name, &a_merge_and_a_deletion_each(0));
+    explore(name, &a_merge_and_a_deletion_each(1));
 }
 
 #[test]

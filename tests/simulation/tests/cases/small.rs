@@ -4,11 +4,12 @@ use kith_domain::settings::{IdentitySettings, LimitPolicy};
 use kith_simulation::case::Op;
 use kith_simulation::exhaustive::Small;
 
+/// Clients of one request each.
 fn small(prelude: &[&[usize]], clients: Vec<Op>, unknown: u8) -> Small {
     Small {
         settings: IdentitySettings::default(),
         prelude: super::creates(prelude),
-        clients,
+        clients: clients.into_iter().map(|op| vec![op]).collect(),
         unknown,
         crashes: true,
         probes: true,
@@ -59,6 +60,29 @@ pub(crate) fn two_merges_and_a_deletion(of: usize, unknown: u8) -> Small {
 pub(crate) fn a_merge_and_two_deletions(unknown: u8) -> Small {
     let clients = vec![create(&[0, 1]), Op::Delete(0), Op::Delete(1)];
     small(&[&[0], &[1]], clients, unknown)
+}
+
+/// Two merges, one after the other, and the deletions of both people, likewise: whoever was deleted is there anew for the
+/// second merge.
+pub(crate) fn merges_and_deletions_in_turn(unknown: u8) -> Small {
+    Small {
+        clients: vec![
+            vec![create(&[0, 1]), create(&[1, 0])],
+            vec![Op::Delete(0), Op::Delete(1)],
+        ],
+        ..small(&[&[0], &[1]], Vec::new(), unknown)
+    }
+}
+
+/// Two who each merge the two people and delete one of them.
+pub(crate) fn a_merge_and_a_deletion_each(unknown: u8) -> Small {
+    Small {
+        clients: vec![
+            vec![create(&[0, 1]), Op::Delete(0)],
+            vec![create(&[1, 0]), Op::Delete(1)],
+        ],
+        ..small(&[&[0], &[1]], Vec::new(), unknown)
+    }
 }
 
 /// Two merges that have one person in common, and the deletions of the older two.
