@@ -2,7 +2,7 @@
 //!
 //! Where a database is slow because it has too much to do, sending again what it did not answer gives it more. So whoever
 //! sends for the first time earns a share of a repetition for the whole process, and every repetition is paid for: in the
-//! long run they add at most [`SHARE`] to the load, and a burst of [`SAVED_MAX`] is let pass, as when a node goes.
+//! long run they add at most a fifth to the load, and a burst of five hundred is let pass, as when a node goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
