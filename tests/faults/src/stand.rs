@@ -14,7 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::cluster::{Services, furnish};
 use crate::history::Record;
@@ -25,6 +25,19 @@ static TURN: Mutex<()> = Mutex::const_new(());
 
 /// How long the broker may take to answer a question of the test's.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The servers of `make test`, which all tests of a binary share.
+static SERVERS: RwLock<()> = RwLock::const_new(());
+
+/// While this is held nobody of this binary stops the shared servers.
+pub async fn beside_others() -> RwLockReadGuard<'static, ()> {
+    SERVERS.read().await
+}
+
+/// While this is held nobody else of this binary uses the shared servers: whoever stops one needs it.
+pub async fn alone() -> RwLockWriteGuard<'static, ()> {
+    SERVERS.write().await
+}
 
 /// How many processes there are, and what each kind is told beside where its servers are.
 #[derive(Debug, Clone, Default)]

@@ -161,6 +161,7 @@ async fn held(stand: &Stand) -> Result<Held> {
 /// sockets, threads and requests than before, and goes on by itself. `make test` runs the silence only.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_04_a_slow_or_silent_database_holds_nothing_up_and_nothing_grows() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();
     let each_way = |delay: u64| Mode::Delay(Duration::from_millis(delay / 2));
@@ -243,6 +244,7 @@ async fn heal(proxy: &kith_tests::proxy::Proxy) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_07_a_worker_without_its_database_waits_and_catches_up() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     const WAITING: usize = 20;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();
@@ -319,6 +321,7 @@ async fn until_committed(stand: &Stand, wanted: i64) -> Result<()> {
 /// The broker itself is frozen beyond the delivery time-out, killed, and started again, under load.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_08_a_broker_that_is_killed_or_frozen_loses_nothing_acknowledged() -> Result<()> {
+    let _servers = kith_faults::stand::alone().await;
     let stand = Stand::start(Wanted::of(2, 1)).await?;
     let api = &stand.services.apis[0];
     let callers = Callers::start(&stand.services, 8, 8, HALF);
@@ -458,6 +461,7 @@ async fn row_09_errors_of_the_broker_are_tried_again_or_answered_as_documented()
 /// producer's queue from ever being full after a claim.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_10_past_a_full_queue_creates_are_refused_at_once_and_claim_nothing() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     const FULL: usize = 8;
     const MORE: usize = 24;
     let mut wanted = Wanted::of(1, 1);
@@ -552,6 +556,7 @@ async fn refused(stand: &Stand) -> Result<f64> {
 /// or stays silent until it has.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_11_a_record_whose_acknowledgement_is_lost_has_one_effect() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();
     accepted(&api, &email(11), "Warm-Person").await?;
@@ -692,6 +697,7 @@ async fn kill_at_every_statement(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_12_a_worker_killed_at_any_stage_replays_to_the_same_profile() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     let mut wanted = Wanted::of(1, 1);
     // It gets its partitions back without waiting for the end of the dead one's session.
     wanted

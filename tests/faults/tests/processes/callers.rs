@@ -143,6 +143,7 @@ async fn ended_early(
 #[tokio::test(flavor = "multi_thread")]
 async fn row_18_a_process_told_to_end_answers_what_it_took_and_its_exit_code_says_how() -> Result<()>
 {
+    let _servers = kith_faults::stand::beside_others().await;
     let one = drains(Pair::standalone(&Shape::single()).await?).await?;
     let two = drains(Pair::servers(&Shape::single()).await?).await?;
     let (second, of_second) = ended_early(&[], async |pair| pair.ingests[0].signal("TERM")).await?;
@@ -235,6 +236,7 @@ pub(crate) fn attempt(number: u64, at: u64, identifiers: &[Identifier], told: To
 /// leave 20 ms apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_24_a_caller_who_leaves_at_any_step_leaves_nothing_half_done() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     const STEPS: u64 = 30;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();

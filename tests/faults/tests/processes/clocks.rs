@@ -100,6 +100,7 @@ async fn ties(stand: &Stand, pairs: usize) -> Result<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_17_clocks_apart_and_events_in_any_order_leave_the_newest_values() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     const WRITES: usize = 20;
     if is_skipped(17) {
         return Ok(());

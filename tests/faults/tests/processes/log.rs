@@ -21,6 +21,7 @@ const WRITES: Drawn = Drawn {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_19_partitions_added_under_load_split_nobody() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     if is_skipped(19) {
         return Ok(());
     }
@@ -76,6 +77,7 @@ async fn row_19_partitions_added_under_load_split_nobody() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_20_a_log_that_is_read_again_from_its_beginning_changes_no_cell() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let broker = Broker::of(&stand.place);
     let callers = Callers::start(&stand.services, 20, 8, WRITES);

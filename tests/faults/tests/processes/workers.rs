@@ -46,6 +46,7 @@ fn statements(page: &str) -> f64 {
 /// it and newer writes too. Then it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_13_a_worker_frozen_beyond_its_session_changes_nothing_when_it_goes_on() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     const PEOPLE: usize = 48;
     let stand = Stand::start(Wanted::of(1, 2)).await?;
     let api = &stand.services.apis[0];
@@ -126,6 +127,7 @@ async fn row_13_a_worker_frozen_beyond_its_session_changes_nothing_when_it_goes_
 /// For a minute a worker comes or goes every three seconds; every other one that goes is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_14_workers_that_come_and_go_for_a_minute_leave_no_partition_behind() -> Result<()> {
+    let _servers = kith_faults::stand::beside_others().await;
     const LASTS: Duration = Duration::from_secs(60);
     const EVERY: Duration = Duration::from_secs(3);
     if is_skipped(14) {
