@@ -39,6 +39,22 @@ impl Answer {
             .unwrap_or_default()
     }
 
+    /// Checks that it says what an outage says: 503, with a time after which to try again.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn is_outage(&self) -> Result<()> {
+        ensure!(
+            self.status == 503 && self.body["code"] == 20503,
+            "{} {}",
+            self.status,
+            self.body
+        );
+        let after: u64 = self.header("retry-after").parse().context("Retry-After")?;
+        ensure!((1..=60).contains(&after), "{after}");
+        Ok(())
+    }
+
     /// The `id` of the body.
     ///
     /// # Errors

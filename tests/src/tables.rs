@@ -57,6 +57,26 @@ pub async fn dump(session: &Session, keyspace: &str) -> Result<Tables> {
 }
 
 impl Tables {
+    /// Reads all of a place, by a session of its own.
+    ///
+    /// # Errors
+    /// As [`session`] and [`dump`].
+    pub async fn of(place: &Place) -> Result<Self> {
+        dump(&session(place).await?, &place.keyspace).await
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many rows a table has.
     #[must_use]
     pub fn rows(&self, table: &str) -> usize {

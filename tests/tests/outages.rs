@@ -33,28 +33,13 @@ async fn timed(api: &Api, address: &str) -> Result<(Answer, Duration)> {
     Ok((answer, start.elapsed()))
 }
 
-fn is_outage(answer: &Answer) -> Result<()> {
-    ensure!(
-        answer.status == 503 && answer.body["code"] == 20503,
-        "{} {}",
-        answer.status,
-        answer.body
-    );
-    let after: u64 = answer
-        .header("retry-after")
-        .parse()
-        .context("Retry-After")?;
-    ensure!((1..=60).contains(&after), "{after}");
-    Ok(())
-}
-
 /// Creates until the breaker answers; every answer on the way must come in time.
 async fn until_at_once(api: &Api) -> Result<()> {
     let limit = Instant::now() + Duration::from_secs(30);
     let mut quick = 0;
     while quick < 5 {
         let (answer, took) = timed(api, &email()).await?;
-        is_outage(&answer)?;
+        answer.is_outage()?;
         ensure!(took < IN_TIME, "503 after {took:?}");
         quick = if took < AT_ONCE { quick + 1 } else { 0 };
         ensure!(Instant::now() < limit, "the breaker does not open");
@@ -63,7 +48,7 @@ async fn until_at_once(api: &Api) -> Result<()> {
     let mut refused = Vec::new();
     for _ in 0..20 {
         let (answer, took) = timed(api, &email()).await?;
-        is_outage(&answer)?;
+        answer.is_outage()?;
         refused.push(took);
     }
     refused.sort_unstable();
@@ -146,7 +131,7 @@ async fn a_broker_that_refuses_connections_is_survived() -> Result<()> {
     // Refused before anything is claimed, and reads go on.
     let unlucky = email();
     let (answer, _) = timed(pair.api(), &unlucky).await?;
-    is_outage(&answer)?;
+    answer.is_outage()?;
     proxy.set(Mode::Forward);
     let id = recovered(pair.api()).await?;
     pair.api()
@@ -171,7 +156,7 @@ async fn nothing_is_claimed_while_the_log_is_known_to_be_away() -> Result<()> {
     for _ in 0..20 {
         let unlucky = email();
         let (answer, _) = timed(pair.api(), &unlucky).await?;
-        is_outage(&answer)?;
+        answer.is_outage()?;
         claimed += f64::from(!pair.api().owners("email", &unlucky).await?.is_empty());
     }
     // One that is let through to probe has claimed before it learns; those that are refused have not.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use kith_tests::servers::Place;
+use kith_tests::topics;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -65,8 +66,7 @@ impl Stored {
 #[derive(Debug, Clone)]
 pub struct Broker {
     config: ClientConfig,
-    topic: String,
-    group: String,
+    place: Place,
 }
 
 impl Broker {
@@ -80,15 +80,14 @@ impl Broker {
             .set("enable.auto.commit", "false");
         Self {
             config,
-            topic: place.topic.clone(),
-            group: place.group.clone(),
+            place: place.clone(),
         }
     }
 
     /// The topic of the dead letters.
     #[must_use]
     pub fn letters(&self) -> String {
-        format!("{}.dead", self.topic)
+        format!("{}.dead", self.place.topic)
     }
 
     /// Sends records to the traits topic as they are, one after another; the offset of each.
@@ -104,7 +103,7 @@ impl Broker {
                 let value = value.as_deref();
                 headers = headers.insert(Header { key, value });
             }
-            let mut sent = FutureRecord::<[u8], [u8]>::to(&self.topic)
+            let mut sent = FutureRecord::<[u8], [u8]>::to(&self.place.topic)
                 .partition(record.partition)
                 .key(&record.key)
                 .headers(headers);
@@ -121,16 +120,7 @@ impl Broker {
     /// # Errors
     /// When the broker does not answer.
     pub async fn ends(&self, topic: &str) -> Result<BTreeMap<i32, i64>> {
-        let topic = topic.to_owned();
-        self.ask(move |client| {
-            let mut ends = BTreeMap::new();
-            for partition in 0..partitions(client, &topic)? {
-                let (_, end) = client.fetch_watermarks(&topic, partition, PATIENCE)?;
-                ends.insert(partition, end);
-            }
-            Ok(ends)
-        })
-        .await
+        topics::ends(&self.place, topic).await
     }
 
     /// How many records the traits topic has been given.
@@ -138,7 +128,7 @@ impl Broker {
     /// # Errors
     /// When the broker does not answer.
     pub async fn count(&self) -> Result<i64> {
-        Ok(self.ends(&self.topic).await?.values().sum())
+        Ok(self.ends(&self.place.topic).await?.values().sum())
     }
 
     /// Everything in the traits topic.
@@ -146,7 +136,7 @@ impl Broker {
     /// # Errors
     /// When the broker does not answer.
     pub async fn records(&self) -> Result<Vec<Stored>> {
-        self.read(&self.topic).await
+        self.read(&self.place.topic).await
     }
 
     /// Everything in a topic, each partition in order.
@@ -190,7 +180,7 @@ impl Broker {
     /// # Errors
     /// When the broker refuses.
     pub async fn rewind(&self) -> Result<()> {
-        let topic = self.topic.clone();
+        let topic = self.place.topic.clone();
         self.ask(move |client| {
             let mut list = TopicPartitionList::new();
             for partition in 0..partitions(client, &topic)? {
@@ -207,7 +197,7 @@ impl Broker {
     /// # Errors
     /// When the broker refuses.
     pub async fn grow(&self, count: usize) -> Result<usize> {
-        let partitions = NewPartitions::new(&self.topic, count);
+        let partitions = NewPartitions::new(&self.place.topic, count);
         let done = self
             .admin()?
             .create_partitions(&[partitions], &AdminOptions::new())
@@ -215,7 +205,7 @@ impl Broker {
         for one in done {
             one.map_err(|(topic, code)| anyhow!("{topic}: {code}"))?;
         }
-        Ok(self.ends(&self.topic).await?.len())
+        Ok(self.ends(&self.place.topic).await?.len())
     }
 
     /// Takes a topic away, with what is in it.
@@ -240,7 +230,7 @@ impl Broker {
         question: impl FnOnce(&BaseConsumer) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let mut config = self.config.clone();
-        config.set("group.id", &self.group);
+        config.set("group.id", &self.place.group);
         let client: BaseConsumer = config.create()?;
         tokio::task::spawn_blocking(move || question(&client)).await?
     }

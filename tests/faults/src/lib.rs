@@ -10,7 +10,6 @@
 )]
 
 pub mod broker;
-pub mod cells;
 pub mod checker;
 pub mod cluster;
 pub mod dump;

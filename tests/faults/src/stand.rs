@@ -3,18 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kith_domain::store::StoreRecord;
 use kith_tests::process::Launch;
 use kith_tests::proxy::Proxy;
 use kith_tests::servers::Place;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use kith_tests::topics;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::cluster::{Services, furnish};
 use crate::history::Record;
@@ -23,20 +19,9 @@ use crate::run::verdict;
 /// The servers are shared, and the broker names one proxied address to its clients: one test at a time stands there.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// How long the broker may take to answer a question of the test's.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The servers of `make test`, which all tests of a binary share.
-static SERVERS: RwLock<()> = RwLock::const_new(());
-
-/// While this is held nobody of this binary stops the shared servers.
-pub async fn beside_others() -> RwLockReadGuard<'static, ()> {
-    SERVERS.read().await
-}
-
-/// While this is held nobody else of this binary uses the shared servers: whoever stops one needs it.
-pub async fn alone() -> RwLockWriteGuard<'static, ()> {
-    SERVERS.write().await
+/// Waits for one's turn at the shared servers: for tests that stand there without a [`Stand`], which waits by itself.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().await
 }
 
 /// How many processes there are, and what each kind is told beside where its servers are.
@@ -88,7 +73,7 @@ impl Stand {
     /// # Errors
     /// When the run has no servers, or a process is not ready in time.
     pub async fn start(wanted: Wanted) -> Result<Self> {
-        let turn = TURN.lock().await;
+        let turn = turn().await;
         let address = |name: &'static str| -> Result<SocketAddr> {
             let text = std::env::var(name).with_context(|| format!("{name}: run `make test`"))?;
             Ok(text.parse()?)
@@ -144,63 +129,20 @@ impl Stand {
         Ok(profiles)
     }
 
-    /// What the consumer group has committed, from the broker itself: the next offset of each partition that has one.
+    /// What the consumer group has committed, from the broker itself; 0 where that is nothing.
     ///
     /// # Errors
     /// When the broker does not answer.
     pub async fn committed(&self) -> Result<BTreeMap<i32, i64>> {
-        let topic = self.place.topic.clone();
-        self.ask(&self.place.group, move |client| {
-            let mut asked = TopicPartitionList::new();
-            for partition in 0..partitions(client, &topic)? {
-                asked.add_partition(&topic, partition);
-            }
-            let found = client.committed_offsets(asked, PATIENCE)?;
-            let offsets = found.elements().into_iter().filter_map(|element| {
-                let offset = element.offset().to_raw().filter(|offset| *offset >= 0)?;
-                Some((element.partition(), offset))
-            });
-            Ok(offsets.collect())
-        })
-        .await
+        topics::committed(&self.place).await
     }
 
-    /// The keys of all records that the broker has in the traits topic: each names a profile.
+    /// How many records the broker has in the traits topic.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn keys(&self) -> Result<Vec<Vec<u8>>> {
-        let topic = self.place.topic.clone();
-        self.ask("nobody", move |client| {
-            let (mut wanted, mut list) = (0, TopicPartitionList::new());
-            for partition in 0..partitions(client, &topic)? {
-                let (low, high) = client.fetch_watermarks(&topic, partition, PATIENCE)?;
-                wanted += high - low;
-                list.add_partition_offset(&topic, partition, Offset::Offset(low))?;
-            }
-            client.assign(&list)?;
-            let mut keys = Vec::new();
-            for _ in 0..wanted {
-                let record = client.poll(PATIENCE).context("a record")??;
-                keys.push(record.key().unwrap_or_default().to_vec());
-            }
-            Ok(keys)
-        })
-        .await
-    }
-
-    /// Asks the broker, past all proxies and past the code under test.
-    async fn ask<T: Send + 'static>(
-        &self,
-        group: &str,
-        question: impl FnOnce(&BaseConsumer) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &self.place.bootstrap)
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .create()?;
-        tokio::task::spawn_blocking(move || question(&client)).await?
+    pub async fn records(&self) -> Result<usize> {
+        Ok(topics::read(&self.place, &self.place.topic).await?.len())
     }
 
     /// Ends every process as an operator would.
@@ -210,10 +152,4 @@ impl Stand {
     pub async fn stop(self) -> Result<()> {
         self.services.stop().await
     }
-}
-
-fn partitions(client: &BaseConsumer, topic: &str) -> Result<i32> {
-    let metadata = client.fetch_metadata(Some(topic), PATIENCE)?;
-    let found = metadata.topics().first().context("the topic")?;
-    Ok(i32::try_from(found.partitions().len())?)
 }

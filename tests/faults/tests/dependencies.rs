@@ -49,21 +49,6 @@ async fn timed(api: &Api, address: &str, name: &str) -> Result<(Answer, Duration
     Ok((api.create(contact).await?, start.elapsed()))
 }
 
-fn is_outage(answer: &Answer) -> Result<()> {
-    ensure!(
-        answer.status == 503 && answer.body["code"] == 20503,
-        "{} {}",
-        answer.status,
-        answer.body
-    );
-    let after: u64 = answer
-        .header("retry-after")
-        .parse()
-        .context("Retry-After")?;
-    ensure!((1..=60).contains(&after), "{after}");
-    Ok(())
-}
-
 /// Sends a create until it is acknowledged; its id.
 async fn accepted(api: &Api, address: &str, name: &str) -> Result<String> {
     until(RECOVERY, "a create", || async {
@@ -161,7 +146,6 @@ async fn held(stand: &Stand) -> Result<Held> {
 /// sockets, threads and requests than before, and goes on by itself. `make test` runs the silence only.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_04_a_slow_or_silent_database_holds_nothing_up_and_nothing_grows() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();
     let each_way = |delay: u64| Mode::Delay(Duration::from_millis(delay / 2));
@@ -244,7 +228,6 @@ async fn heal(proxy: &kith_tests::proxy::Proxy) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_07_a_worker_without_its_database_waits_and_catches_up() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     const WAITING: usize = 20;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();
@@ -321,7 +304,6 @@ async fn until_committed(stand: &Stand, wanted: i64) -> Result<()> {
 /// The broker itself is frozen beyond the delivery time-out, killed, and started again, under load.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_08_a_broker_that_is_killed_or_frozen_loses_nothing_acknowledged() -> Result<()> {
-    let _servers = kith_faults::stand::alone().await;
     let stand = Stand::start(Wanted::of(2, 1)).await?;
     let api = &stand.services.apis[0];
     let callers = Callers::start(&stand.services, 8, 8, HALF);
@@ -355,7 +337,7 @@ async fn row_08_a_broker_that_is_killed_or_frozen_loses_nothing_acknowledged() -
     ensure!(sum.refused > 0, "nobody met the outage");
     let profiles = stand.check(&history).await?;
     let creates = history.iter().filter(|one| one.accepted().is_some());
-    let (creates, records) = (creates.count(), stand.keys().await?.len());
+    let (creates, records) = (creates.count(), stand.records().await?);
     ensure!(records >= creates, "{records} records of {creates} creates");
     let letters = letters(&stand).await?;
     ensure!(letters == 0.0, "{letters} dead letters");
@@ -461,7 +443,6 @@ async fn row_09_errors_of_the_broker_are_tried_again_or_answered_as_documented()
 /// producer's queue from ever being full after a claim.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_10_past_a_full_queue_creates_are_refused_at_once_and_claim_nothing() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     const FULL: usize = 8;
     const MORE: usize = 24;
     let mut wanted = Wanted::of(1, 1);
@@ -497,7 +478,7 @@ async fn row_10_past_a_full_queue_creates_are_refused_at_once_and_claim_nothing(
     let mut slowest = Duration::ZERO;
     for answer in more? {
         let (answer, took) = answer?;
-        is_outage(&answer)?;
+        answer.is_outage()?;
         slowest = slowest.max(took);
     }
     ensure!(
@@ -507,7 +488,7 @@ async fn row_10_past_a_full_queue_creates_are_refused_at_once_and_claim_nothing(
     let mut longest = Duration::ZERO;
     for answer in held {
         let (answer, took) = answer?;
-        is_outage(&answer)?;
+        answer.is_outage()?;
         longest = longest.max(took);
     }
     ensure!(longest < IN_TIME, "503 after {longest:?}");
@@ -556,7 +537,6 @@ async fn refused(stand: &Stand) -> Result<f64> {
 /// or stays silent until it has.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_11_a_record_whose_acknowledgement_is_lost_has_one_effect() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();
     accepted(&api, &email(11), "Warm-Person").await?;
@@ -565,13 +545,13 @@ async fn row_11_a_record_whose_acknowledgement_is_lost_has_one_effect() -> Resul
     for round in 0..rounds {
         let is_silent = round % 3 == 2;
         let address = email(11);
-        let before = stand.keys().await?.len();
+        let before = stand.records().await?;
         let swallowed = stand.log.swallowed();
         stand.log.set(Mode::SwallowAnswers);
         let sent = timed(&api, &address, "Lost-Person");
         let fault = async {
             until(RECOVERY, "the record", || async {
-                Ok((stand.keys().await?.len() > before).then_some(()))
+                Ok((stand.records().await? > before).then_some(()))
             })
             .await?;
             if !is_silent {
@@ -591,12 +571,12 @@ async fn row_11_a_record_whose_acknowledgement_is_lost_has_one_effect() -> Resul
         ensure!(took < IN_TIME, "{} after {took:?}", answer.status);
         let id = if answer.status == 202 {
             ensure!(!is_silent, "202 without an acknowledgement");
-            let copies = stand.keys().await?.len() - before;
+            let copies = stand.records().await? - before;
             once += usize::from(copies == 1);
             twice += usize::from(copies > 1);
             answer.accepted_id()?
         } else {
-            is_outage(&answer)?;
+            answer.is_outage()?;
             given_up += 1;
             let owners = api.owners("email", &address).await?;
             ensure!(owners.len() == 1, "its claim was made: {owners:?}");
@@ -612,7 +592,7 @@ async fn row_11_a_record_whose_acknowledgement_is_lost_has_one_effect() -> Resul
         api.until_trait(&id, ("Contact", "firstName"), json!("Later-Person"))
             .await?;
     }
-    let records = stand.keys().await?.len();
+    let records = stand.records().await?;
     until_committed(&stand, records as i64).await?;
     let listed = api.list().await?.len();
     ensure!(listed == 1 + rounds, "{listed} profiles");
@@ -697,7 +677,6 @@ async fn kill_at_every_statement(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_12_a_worker_killed_at_any_stage_replays_to_the_same_profile() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     let mut wanted = Wanted::of(1, 1);
     // It gets its partitions back without waiting for the end of the dead one's session.
     wanted

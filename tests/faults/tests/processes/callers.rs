@@ -11,7 +11,7 @@ use kith_domain::identifier::Identifier;
 use kith_faults::history::{Asked, Record, Told, value};
 use kith_faults::load::identifiers_of;
 use kith_faults::row::report;
-use kith_faults::stand::{Stand, Wanted};
+use kith_faults::stand::{Stand, Wanted, turn};
 use kith_tests::api::{ACCOUNT, Api, TOKEN};
 use kith_tests::pair::{Pair, Shape};
 use kith_tests::poll::until;
@@ -143,7 +143,7 @@ async fn ended_early(
 #[tokio::test(flavor = "multi_thread")]
 async fn row_18_a_process_told_to_end_answers_what_it_took_and_its_exit_code_says_how() -> Result<()>
 {
-    let _servers = kith_faults::stand::beside_others().await;
+    let _turn = turn().await;
     let one = drains(Pair::standalone(&Shape::single()).await?).await?;
     let two = drains(Pair::servers(&Shape::single()).await?).await?;
     let (second, of_second) = ended_early(&[], async |pair| pair.ingests[0].signal("TERM")).await?;
@@ -236,7 +236,6 @@ pub(crate) fn attempt(number: u64, at: u64, identifiers: &[Identifier], told: To
 /// leave 20 ms apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_24_a_caller_who_leaves_at_any_step_leaves_nothing_half_done() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     const STEPS: u64 = 30;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = stand.services.apis[0].clone();

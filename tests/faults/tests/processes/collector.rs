@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use kith_faults::broker::{Broker, Stored};
 use kith_faults::row::{is_skipped, report};
+use kith_faults::stand::turn;
 use kith_tests::api::Answer;
 use kith_tests::otlp::Receiver;
 use kith_tests::pair::{Pair, Shape};
@@ -87,7 +88,7 @@ async fn dropped(process: &Process) -> Result<f64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_22_a_collector_that_is_silent_or_away_changes_no_request() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
+    let _turn = turn().await;
     const CREATES: usize = 100;
     let receiver = Receiver::start().await?;
     let collector = Proxy::start(receiver.grpc).await?;
@@ -196,11 +197,11 @@ fn said(worker: &Process, trace: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_23_a_trace_is_one_over_retry_batch_dead_letter_and_replay() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     const CONSUMER: i32 = 5;
     if is_skipped(23) {
         return Ok(());
     }
+    let _turn = turn().await;
     let receiver = Receiver::start().await?;
     let collector = Proxy::start(receiver.grpc).await?;
     let place = Place::new()?;

@@ -48,7 +48,6 @@ fn forget(data: &Path) -> Result<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_21_a_database_that_starts_anew_without_its_prepared_statements_is_no_trouble()
 -> Result<()> {
-    let _servers = kith_faults::stand::alone().await;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let api = &stand.services.apis[0];
     let mut people = Person::many(api, 16, "before-restart").await?;

@@ -56,7 +56,6 @@ async fn event_of(broker: &Broker, person: &Person) -> Result<Stored> {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_15_records_that_are_no_events_become_dead_letters_and_the_flow_goes_on() -> Result<()>
 {
-    let _servers = kith_faults::stand::beside_others().await;
     let stand = Stand::start(Wanted::of(1, 1)).await?;
     let broker = Broker::of(&stand.place);
     let api = &stand.services.apis[0];
@@ -143,7 +142,6 @@ async fn row_15_records_that_are_no_events_become_dead_letters_and_the_flow_goes
 #[tokio::test(flavor = "multi_thread")]
 async fn row_16_without_a_place_for_dead_letters_the_worker_waits_and_loses_nothing() -> Result<()>
 {
-    let _servers = kith_faults::stand::beside_others().await;
     if is_skipped(16) {
         return Ok(());
     }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kith_faults::broker::Broker;
-use kith_faults::cells::cells;
 use kith_faults::harm::state;
 use kith_faults::load::Drawn;
 use kith_faults::row::{is_skipped, report};
@@ -14,6 +13,7 @@ use kith_faults::stand::{Stand, Wanted};
 use kith_tests::poll::until;
 use kith_tests::process::{Process, metric};
 use kith_tests::proxy::Mode;
+use kith_tests::tables::Tables;
 
 use crate::people::{PATIENCE, Person, check, until_done};
 
@@ -46,7 +46,6 @@ fn statements(page: &str) -> f64 {
 /// it and newer writes too. Then it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_13_a_worker_frozen_beyond_its_session_changes_nothing_when_it_goes_on() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     const PEOPLE: usize = 48;
     let stand = Stand::start(Wanted::of(1, 2)).await?;
     let api = &stand.services.apis[0];
@@ -86,7 +85,7 @@ async fn row_13_a_worker_frozen_beyond_its_session_changes_nothing_when_it_goes_
         person.rename(api, "second-name").await?;
     }
     until_done(&stand).await?;
-    let before = cells(&stand.place).await?;
+    let before = Tables::of(&stand.place).await?;
     ensure!(state(&pid)? == 'T', "it went on by itself");
     let frozen = frozen.elapsed();
     zombie.signal("CONT")?;
@@ -102,9 +101,8 @@ async fn row_13_a_worker_frozen_beyond_its_session_changes_nothing_when_it_goes_
         Ok((is_back && is_calm && abandoned > 0.0).then_some(abandoned))
     })
     .await?;
-    let after = cells(&stand.place).await?;
-    let changed: Vec<_> = before.symmetric_difference(&after).take(5).collect();
-    ensure!(changed.is_empty(), "changed: {changed:?}");
+    let after = Tables::of(&stand.place).await?;
+    before.is(&after)?;
     check(api, &people).await?;
     people.extend(Person::many(api, 16, "third-name").await?);
     until_done(&stand).await?;
@@ -127,7 +125,6 @@ async fn row_13_a_worker_frozen_beyond_its_session_changes_nothing_when_it_goes_
 /// For a minute a worker comes or goes every three seconds; every other one that goes is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_14_workers_that_come_and_go_for_a_minute_leave_no_partition_behind() -> Result<()> {
-    let _servers = kith_faults::stand::beside_others().await;
     const LASTS: Duration = Duration::from_secs(60);
     const EVERY: Duration = Duration::from_secs(3);
     if is_skipped(14) {
