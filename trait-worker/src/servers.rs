@@ -11,7 +11,6 @@ mod command;
 pub(crate) mod letters;
 mod pace;
 mod place;
-mod progress;
 pub(crate) mod replay;
 pub(crate) mod serve;
 

@@ -13,5 +13,6 @@ pub mod health;
 pub mod lifecycle;
 pub mod metrics;
 pub mod net;
+pub mod output;
 pub mod telemetry;
 pub mod trace_context;

@@ -1,14 +1,14 @@
 //! Commands with an end of their own, that a signal ends in order.
 
-use std::error::Error;
 use std::future::Future;
-use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kith_runtime::config::{ConfigError, Settings, table};
 use kith_runtime::health::Health;
 use kith_runtime::lifecycle::{ComponentError, Exit, Lifecycle, Shutdown};
+use kith_runtime::output::note;
+use kith_servers::doctor::chain;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ where
             let ending = match working.await {
                 Ok(ending) => ending,
                 Err(error) => {
-                    note(&reasons(&*error));
+                    note(&chain(&*error));
                     return Err(error);
                 }
             };
@@ -58,30 +58,4 @@ where
         (Exit::Clean, _) => Exit::Failed,
         (exit, _) => exit,
     })
-}
-
-/// Prints a line for whoever gave the command.
-///
-/// # Errors
-/// Whoever read has hung up.
-pub(crate) fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
-}
-
-/// Says a line beside what is printed.
-#[expect(clippy::print_stderr, reason = "for whoever gave the command")]
-pub(crate) fn note(line: &str) {
-    eprintln!("{line}");
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn reasons(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }

@@ -12,8 +12,8 @@ use kith_profiles::error::PortError;
 use kith_profiles::ports::LogRecord;
 use kith_runtime::config::{ConfigError, Settings};
 use kith_runtime::lifecycle::{ComponentError, Exit};
-
-use super::command::{note, reasons};
+use kith_runtime::output::note;
+use kith_servers::doctor::chain;
 
 mod list;
 mod redrive;
@@ -63,7 +63,7 @@ pub(crate) async fn run(
     Ok(match looked {
         Ok(exit) => exit,
         Err(error) => {
-            note(&reasons(&*error));
+            note(&chain(&*error));
             Exit::Failed
         }
     })

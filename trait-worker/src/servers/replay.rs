@@ -11,14 +11,14 @@ use kith_profiles::ports::{DeadLetter, DeadLetters, NewRecord, TraitLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::config::{ConfigError, Settings};
 use kith_runtime::lifecycle::{ComponentError, Exit, Shutdown};
+use kith_runtime::output::{Progress, note, say};
 use kith_scylla::Cql;
 use kith_servers::{REACH_LIMIT, compare_clocks};
 use tokio::sync::watch;
 use trait_worker::{Summary, Worker};
 
-use super::command::{self, Ending, note, say};
+use super::command::{self, Ending};
 use super::pace::Pace;
-use super::progress::Progress;
 use super::{Servers, place};
 use source::{Reached, ReplaySource};
 
@@ -69,7 +69,12 @@ async fn work(
         reader.spans().len()
     ));
     let (told, mut reached) = watch::channel(Reached::default());
-    let source = ReplaySource::new(reader, Pace::new(replay.rate), Progress::new(records), told);
+    let source = ReplaySource::new(
+        reader,
+        Pace::new(replay.rate),
+        Progress::new(records, "records"),
+        told,
+    );
     let (clock, group) = (SystemClock::new(), servers.worker.group.clone());
     let settings = trait_worker::Settings {
         // Nothing is put aside, so nothing can be emptied by that.

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use kith_runtime::output::say;
 
 use crate::client::failure::Failure;
 use crate::client::http::Http;
@@ -75,7 +76,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         // Help and version.
         Err(error) => {
-            return match output::say(error.render().to_string().trim_end()) {
+            return match say(error.render().to_string().trim_end()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(hung_up) => Failure::from(hung_up).told(),
             };

@@ -1,22 +1,6 @@
-//! What commands print.
-
-use std::io::{self, Write as _};
+//! What of a profile may be printed.
 
 use serde_json::Value;
-
-/// Prints a line for whoever gave the command.
-///
-/// # Errors
-/// Whoever read has hung up.
-pub(crate) fn say(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
-}
-
-/// Says a line beside what is printed.
-#[expect(clippy::print_stderr, reason = "for whoever gave the command")]
-pub(crate) fn note(line: &str) {
-    eprintln!("{line}");
-}
 
 /// A stored value as a person reads it. As JSON: whatever it holds cannot act on the terminal, nor pass for a line of ours.
 pub(crate) fn shown(value: &Value) -> String {

@@ -1,13 +1,14 @@
 //! `kith profile`: one profile at a time.
 
 use clap::Subcommand;
+use kith_runtime::output::{note, say};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::cell;
 use super::failure::Failure;
 use super::http::{Answer, Http};
-use super::output::{note, say, shown};
+use super::output::shown;
 use super::schema::Schema;
 
 /// What can be done with profiles.

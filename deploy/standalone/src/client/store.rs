@@ -1,12 +1,12 @@
 //! `kith store`: stores of the account.
 
 use clap::Subcommand;
+use kith_runtime::output::say;
 use reqwest::Method;
 use serde_json::json;
 
 use super::failure::Failure;
 use super::http::Http;
-use super::output::say;
 
 /// What can be done with stores.
 #[derive(Debug, Subcommand)]

@@ -3,11 +3,11 @@
 use kith_kafka::{KafkaConfig, buried};
 use kith_profiles::letters::Buried;
 use kith_runtime::lifecycle::{ComponentError, Exit};
+use kith_runtime::output::say;
 use trait_worker::letters::List;
 
 use super::survey::{open, survey};
 use super::{CLOSE, next};
-use crate::servers::command::say;
 
 /// Prints the letters that are meant. The topic is read twice, so that memory does not depend on the letters: once for what
 /// was redriven, which is told behind them.

@@ -13,15 +13,15 @@ use kith_profiles::ports::{Clock as _, Offset, Partition};
 use kith_runtime::clock::SystemClock;
 use kith_runtime::config::{ConfigError, Settings};
 use kith_runtime::lifecycle::{ComponentError, Exit, Shutdown};
+use kith_runtime::output::{Progress, say};
 use kith_servers::REACH_LIMIT;
 use tokio::time::Instant;
 use trait_worker::letters::{Select, Survey, line, place};
 
 use super::survey::{open, survey};
 use super::{BATCH_RECORDS, CLOSE, batch};
-use crate::servers::command::{self, Ending, say};
+use crate::servers::command::{self, Ending};
 use crate::servers::pace::Pace;
-use crate::servers::progress::Progress;
 
 /// Records on their way at once.
 const AT_ONCE: usize = 64;
@@ -154,7 +154,7 @@ impl Run<'_> {
     ) -> Result<bool, ComponentError> {
         let mut left = self.redrive.select.limit();
         if !self.redrive.dry_run {
-            self.progress = Some(Progress::new(self.survey.meant().min(left)));
+            self.progress = Some(Progress::new(self.survey.meant().min(left), "records"));
         }
         while left > 0 {
             if !self.redrive.dry_run {
@@ -239,7 +239,8 @@ impl Run<'_> {
             too_large,
         } = self.counted;
         if let Some(progress) = &mut self.progress {
-            progress.at(sent + before + too_large);
+            let done = sent + before + too_large;
+            progress.at(done, done);
         }
         Ok(())
     }

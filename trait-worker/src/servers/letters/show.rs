@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use kith_kafka::{KafkaConfig, ReadFrom, TopicReader, buried};
 use kith_profiles::letters::Buried;
 use kith_runtime::lifecycle::{ComponentError, Exit};
+use kith_runtime::output::{note, say};
 use trait_worker::letters::{Show, Survey, details};
 
 use super::{CLOSE, next};
-use crate::servers::command::{note, say};
 
 /// Prints one letter.
 pub(super) async fn run(show: &Show, kafka: &KafkaConfig) -> Result<Exit, ComponentError> {

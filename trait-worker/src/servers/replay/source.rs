@@ -7,10 +7,10 @@ use std::time::Duration;
 use kith_kafka::TopicReader;
 use kith_profiles::error::PortError;
 use kith_profiles::ports::{Lag, LogEvent, NextOffset, Partition, TraitSource};
+use kith_runtime::output::Progress;
 use tokio::sync::watch;
 
 use crate::servers::pace::Pace;
-use crate::servers::progress::Progress;
 
 /// Most records and bytes of one event.
 const BATCH_RECORDS: usize = 500;
@@ -152,7 +152,8 @@ impl TraitSource for ReplaySource {
     /// Nothing is sent anywhere: it is how a replay knows how far it is.
     fn commit(&mut self, offsets: &[(Partition, NextOffset)]) -> Result<(), PortError> {
         self.finished.extend(offsets.iter().copied());
-        self.progress.at(self.done());
+        let done = self.done();
+        self.progress.at(done, done);
         self.tell();
         Ok(())
     }

@@ -9,21 +9,19 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use kith_runtime::output::{Progress, say};
 use tokio::time::{Instant, sleep_until};
 
 use self::batch::{Batch, Busy};
 use self::deliver::{Delivered, Pace, Refused, deliver};
-use self::progress::Progress;
 use self::records::{Records, Unread};
 use self::row::{Columns, Row};
 use super::failure::Failure;
 use super::http::Http;
-use super::output::say;
 use super::schema::Schema;
 
 mod batch;
 mod deliver;
-mod progress;
 mod records;
 mod row;
 
@@ -220,7 +218,7 @@ impl Told {
         Self {
             imported: 0,
             refused: 0,
-            progress: Progress::new(bytes),
+            progress: Progress::new(bytes, "rows"),
         }
     }
 

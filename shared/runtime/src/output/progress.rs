@@ -7,30 +7,34 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use super::command::note;
+use super::note;
 
 /// Between two lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const STYLE: &str = "{bar:40} {percent:>3} %  {msg}  {elapsed} ({eta} left)";
 
 /// How far it is.
-pub(crate) struct Progress {
-    records: u64,
+#[derive(Debug)]
+pub struct Progress {
+    all: u64,
+    what: &'static str,
     began: Instant,
     form: Form,
 }
 
+#[derive(Debug)]
 enum Form {
     Bar(ProgressBar),
     Lines { last: Instant },
 }
 
 impl Progress {
-    /// Of so many records.
-    pub(crate) fn new(records: u64) -> Self {
+    /// Of so many bytes or pieces, in which so many of `what` are done: `rows`, `records`.
+    #[must_use]
+    pub fn new(all: u64, what: &'static str) -> Self {
         let began = Instant::now();
         let form = if stderr().is_terminal() {
-            let bar = ProgressBar::new(records);
+            let bar = ProgressBar::new(all);
             if let Ok(style) = ProgressStyle::with_template(STYLE) {
                 bar.set_style(style);
             }
@@ -39,30 +43,32 @@ impl Progress {
             Form::Lines { last: began }
         };
         Self {
-            records,
+            all,
+            what,
             began,
             form,
         }
     }
 
-    /// So many records are done.
-    pub(crate) fn at(&mut self, done: u64) {
+    /// It is at this place of all, and so many are done.
+    pub fn at(&mut self, place: u64, done: u64) {
+        let what = self.what;
         match &mut self.form {
             Form::Bar(bar) => {
-                bar.set_position(done);
-                bar.set_message(format!("{done} records"));
+                bar.set_position(place);
+                bar.set_message(format!("{done} {what}"));
             }
             Form::Lines { last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
-                let percent = done.saturating_mul(100) / self.records.max(1);
-                note(&format!("{done} records, {} %", percent.min(100)));
+                let percent = place.saturating_mul(100) / self.all.max(1);
+                note(&format!("{done} {what}, {} %", percent.min(100)));
             }
             Form::Lines { .. } => {}
         }
     }
 
     /// Says a line beside it.
-    pub(crate) fn note(&self, line: &str) {
+    pub fn note(&self, line: &str) {
         match &self.form {
             Form::Bar(bar) => bar.suspend(|| note(line)),
             Form::Lines { .. } => note(line),
@@ -70,7 +76,8 @@ impl Progress {
     }
 
     /// It is over; how long it took.
-    pub(crate) fn finish(&self) -> Duration {
+    #[must_use]
+    pub fn finish(&self) -> Duration {
         if let Form::Bar(bar) = &self.form {
             bar.finish_and_clear();
         }
