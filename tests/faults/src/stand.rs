@@ -137,12 +137,13 @@ impl Stand {
         topics::committed(&self.place).await
     }
 
-    /// How many records the broker has in the traits topic.
+    /// How many records the broker has been given in the traits topic.
     ///
     /// # Errors
     /// When the broker does not answer.
     pub async fn records(&self) -> Result<usize> {
-        Ok(topics::read(&self.place, &self.place.topic).await?.len())
+        let ends = topics::ends(&self.place, &self.place.topic).await?;
+        Ok(usize::try_from(ends.values().sum::<i64>())?)
     }
 
     /// Ends every process as an operator would.
