@@ -28,8 +28,8 @@ faults: ## The fault suite in full, release build: every row of docs/reliability
 sustain: ## An hour of workers that come and go, a million records of backlog, poison, kills and backups (KITH_SUSTAINED_SECONDS, _RECORDS)
 	deploy/local/prepare servers
 	deploy/local/fetch
-	cargo build --release -p kith -p ingest-api -p trait-worker
-	KITH_SUSTAINED=full cargo test --release -p kith-faults --test sustained -- --nocapture
+	cargo build --release --workspace --bins --test sustained
+	KITH_SUSTAINED=full cargo test --release --workspace --test sustained -- --nocapture
 
 import: ## Import 100,000 rows by the command line, release build; prints rows a second and memory (ROWS=1000000)
 	cargo build --release -p kith
