@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use kith_load::cases::Case;
+use kith_load::report::Summary;
 use kith_load::run;
 use kith_load::settings::Settings;
 
@@ -16,6 +17,10 @@ fn main() -> Result<ExitCode> {
     if settings.servers_needed {
         let needed = cases.into_iter().any(Case::needs_servers);
         return Ok(ExitCode::from(u8::from(!needed)));
+    }
+    if settings.page_only {
+        Summary::read(&settings.out)?.write(&settings.out)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(run(&settings, |figure| {
