@@ -8,9 +8,13 @@ mod standalone_create;
 mod standalone_growth;
 mod standalone_overload;
 mod standalone_requests;
+mod standalone_versus_postgres;
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context, Result};
-use tempfile::TempDir;
+use tempfile::{Builder, TempDir};
 
 use crate::figure::Figure;
 use crate::settings::Settings;
@@ -24,6 +28,8 @@ pub enum Case {
     StandaloneBulk,
     /// Creates on the standalone.
     StandaloneCreate,
+    /// Creates on the standalone, beside those on PostgreSQL.
+    StandaloneVersusPostgres,
     /// More callers than the standalone takes.
     StandaloneOverload,
     /// What one request allocates on the standalone.
@@ -38,10 +44,11 @@ pub enum Case {
 
 impl Case {
     /// All of them, in the order of the page.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::StandaloneGrowth,
         Self::StandaloneBulk,
         Self::StandaloneCreate,
+        Self::StandaloneVersusPostgres,
         Self::StandaloneOverload,
         Self::StandaloneAllocations,
         Self::CqlListing,
@@ -56,6 +63,7 @@ impl Case {
             Self::StandaloneGrowth => "standalone-growth",
             Self::StandaloneBulk => "standalone-bulk",
             Self::StandaloneCreate => "standalone-create",
+            Self::StandaloneVersusPostgres => standalone_versus_postgres::NAME,
             Self::StandaloneOverload => "standalone-overload",
             Self::StandaloneAllocations => "standalone-allocations",
             Self::CqlListing => "cql-listing",
@@ -71,6 +79,7 @@ impl Case {
             Self::StandaloneGrowth => standalone_growth::ABOUT,
             Self::StandaloneBulk => standalone_bulk::ABOUT,
             Self::StandaloneCreate => standalone_create::ABOUT,
+            Self::StandaloneVersusPostgres => standalone_versus_postgres::ABOUT,
             Self::StandaloneOverload => standalone_overload::ABOUT,
             Self::StandaloneAllocations => standalone_allocations::ABOUT,
             Self::CqlListing => cql_listing::ABOUT,
@@ -86,10 +95,27 @@ impl Case {
             Self::StandaloneGrowth
             | Self::StandaloneBulk
             | Self::StandaloneCreate
+            | Self::StandaloneVersusPostgres
             | Self::StandaloneOverload
             | Self::StandaloneAllocations
             | Self::StandaloneRequests => false,
             Self::CqlListing | Self::CqlRequests => true,
+        }
+    }
+
+    /// Whether it needs PostgreSQL and `strace`; it starts its own.
+    #[must_use]
+    pub const fn needs_postgres(self) -> bool {
+        match self {
+            Self::StandaloneVersusPostgres => true,
+            Self::StandaloneGrowth
+            | Self::StandaloneBulk
+            | Self::StandaloneCreate
+            | Self::StandaloneOverload
+            | Self::StandaloneAllocations
+            | Self::StandaloneRequests
+            | Self::CqlListing
+            | Self::CqlRequests => false,
         }
     }
 
@@ -100,6 +126,7 @@ impl Case {
             Self::StandaloneGrowth
             | Self::StandaloneBulk
             | Self::StandaloneCreate
+            | Self::StandaloneVersusPostgres
             | Self::StandaloneOverload
             | Self::StandaloneAllocations
             | Self::CqlListing => false,
@@ -154,6 +181,20 @@ impl Case {
                 } = settings;
                 format!("--loop-ms {loop_ms} --repetitions {repetitions}")
             }
+            Self::StandaloneVersusPostgres => {
+                let Settings {
+                    sweep_ms,
+                    loop_ms,
+                    callers,
+                    repetitions,
+                    ..
+                } = settings;
+                let callers: Vec<String> = callers.iter().map(ToString::to_string).collect();
+                let callers = callers.join(",");
+                format!(
+                    "--sweep-ms {sweep_ms} --loop-ms {loop_ms} --callers {callers} --repetitions {repetitions}"
+                )
+            }
             Self::StandaloneOverload => {
                 let Settings {
                     loop_ms,
@@ -200,6 +241,7 @@ impl Case {
             Self::StandaloneGrowth => standalone_growth::run(settings).await,
             Self::StandaloneBulk => standalone_bulk::run(settings).await,
             Self::StandaloneCreate => standalone_create::run(settings).await,
+            Self::StandaloneVersusPostgres => standalone_versus_postgres::run(settings).await,
             Self::StandaloneOverload => standalone_overload::run(settings).await,
             Self::StandaloneAllocations => standalone_allocations::run(settings).await,
             Self::CqlListing => cql_listing::run(settings).await,
@@ -210,10 +252,15 @@ impl Case {
     }
 }
 
-/// A folder for the data and the logs of a case, which goes with it.
+/// A folder for the data and the logs of a case, which goes with it. Others may pass through it: PostgreSQL does not run as
+/// root, and has a folder of its own below.
 fn folder(settings: &Settings) -> Result<TempDir> {
     std::fs::create_dir_all(&settings.data)?;
-    Ok(tempfile::tempdir_in(&settings.data)?)
+    let passable = Permissions::from_mode(0o711);
+    let made = Builder::new()
+        .permissions(passable)
+        .tempdir_in(&settings.data);
+    Ok(made?)
 }
 
 /// A thousandth, a hundredth, a tenth and all of so many profiles.

@@ -14,9 +14,17 @@ use kith_load::settings::Settings;
 fn main() -> Result<ExitCode> {
     let settings = Settings::parse();
     let cases = Case::chosen(&settings.cases)?;
-    if settings.servers_needed {
-        let needed = cases.into_iter().any(Case::needs_servers);
-        return Ok(ExitCode::from(u8::from(!needed)));
+    for (is_asked, needs) in [
+        (
+            settings.servers_needed,
+            Case::needs_servers as fn(Case) -> bool,
+        ),
+        (settings.postgres_needed, Case::needs_postgres),
+    ] {
+        if is_asked {
+            let needed = cases.into_iter().any(needs);
+            return Ok(ExitCode::from(u8::from(!needed)));
+        }
     }
     if settings.page_only {
         Summary::read(&settings.out)?.write(&settings.out)?;

@@ -28,6 +28,14 @@ pub struct Settings {
     #[arg(long, default_value_t = 5_000)]
     pub loop_ms: u64,
 
+    /// How long each tuning of the PostgreSQL baseline is tried, in milliseconds, with new people and again with known ones.
+    #[arg(long, default_value_t = 3_000)]
+    pub sweep_ms: u64,
+
+    /// Callers at both sides of the comparison with PostgreSQL, separated by commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [16, 64, 256])]
+    pub callers: Vec<usize>,
+
     /// Callers of whom a process lets in only some at once.
     #[arg(long, default_value_t = 2_048)]
     pub overload_callers: usize,
@@ -71,4 +79,8 @@ pub struct Settings {
     /// Say by the exit code whether a chosen case needs the servers, and do nothing.
     #[arg(long)]
     pub servers_needed: bool,
+
+    /// Say by the exit code whether a chosen case needs PostgreSQL, and do nothing.
+    #[arg(long)]
+    pub postgres_needed: bool,
 }

@@ -1,6 +1,9 @@
 //! A small run of every case: every answer is right, every figure is there, and what is written can be read. Nothing here is
 //! about time.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use kith_load::cases::Case;
 use kith_load::report::Summary;
 use kith_load::run;
@@ -9,13 +12,18 @@ use kith_load::table::ROWS;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_runs_and_is_written_down() {
-    let dir = tempfile::tempdir().unwrap();
+    // Others may pass through it: a case runs PostgreSQL as a user of its own.
+    let passable = Permissions::from_mode(0o711);
+    let made = tempfile::Builder::new().permissions(passable).tempdir();
+    let dir = made.unwrap();
     let settings = Settings {
         cases: Case::ALL.map(|case| case.name().to_owned()).to_vec(),
         profiles: 2_000,
         pages: 3,
         bulk_requests: 1,
+        sweep_ms: 50,
         loop_ms: 200,
+        callers: vec![64],
         overload_callers: 600,
         allocation_requests: 20,
         growth_profiles: 8_000,
@@ -27,6 +35,7 @@ async fn every_case_runs_and_is_written_down() {
         data: dir.path().join("data"),
         page_only: false,
         servers_needed: false,
+        postgres_needed: false,
     };
     let mut told = Vec::new();
     run(&settings, |figure| told.push(figure.clone()))
@@ -54,7 +63,8 @@ async fn every_case_runs_and_is_written_down() {
         let grows = figure.case.ends_with("growth_of_two_more_walks");
         let is_known_table = figure.case.contains("statements_on_");
         let is_refused = figure.case.ends_with("_refused");
-        let may_be_none = grows || is_known_table || is_refused;
+        let is_tuning = figure.case.contains(".best_tuning_");
+        let may_be_none = grows || is_known_table || is_refused || is_tuning;
         assert!(may_be_none || figure.value > 0.0, "{figure:?}");
         assert_eq!(figure.met.is_some(), figure.target.is_some(), "{figure:?}");
     }
