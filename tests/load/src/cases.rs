@@ -1,9 +1,13 @@
 //! What can be measured.
 
 mod cql_listing;
+mod freshness;
+mod pipeline_create;
 mod standalone_bulk;
 mod standalone_create;
 mod standalone_growth;
+mod tracing;
+mod worker_drain;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -22,15 +26,27 @@ pub enum Case {
     StandaloneCreate,
     /// Listing on a CQL database with many profiles.
     CqlListing,
+    /// Creates on Kafka and Cassandra, beside the bare loops.
+    PipelineCreate,
+    /// A worker with a backlog, beside the bare loop.
+    WorkerDrain,
+    /// From a change to its reader.
+    Freshness,
+    /// What traces cost.
+    Tracing,
 }
 
 impl Case {
     /// All of them, in the order of the page.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
         Self::StandaloneGrowth,
         Self::StandaloneBulk,
         Self::StandaloneCreate,
         Self::CqlListing,
+        Self::PipelineCreate,
+        Self::WorkerDrain,
+        Self::Freshness,
+        Self::Tracing,
     ];
 
     /// Its name, for settings and files.
@@ -41,6 +57,10 @@ impl Case {
             Self::StandaloneBulk => "standalone-bulk",
             Self::StandaloneCreate => "standalone-create",
             Self::CqlListing => "cql-listing",
+            Self::PipelineCreate => "pipeline-create",
+            Self::WorkerDrain => "worker-drain",
+            Self::Freshness => "freshness",
+            Self::Tracing => "tracing",
         }
     }
 
@@ -52,6 +72,10 @@ impl Case {
             Self::StandaloneBulk => standalone_bulk::ABOUT,
             Self::StandaloneCreate => standalone_create::ABOUT,
             Self::CqlListing => cql_listing::ABOUT,
+            Self::PipelineCreate => pipeline_create::ABOUT,
+            Self::WorkerDrain => worker_drain::ABOUT,
+            Self::Freshness => freshness::ABOUT,
+            Self::Tracing => tracing::ABOUT,
         }
     }
 
@@ -60,7 +84,11 @@ impl Case {
     pub const fn needs_servers(self) -> bool {
         match self {
             Self::StandaloneGrowth | Self::StandaloneBulk | Self::StandaloneCreate => false,
-            Self::CqlListing => true,
+            Self::CqlListing
+            | Self::PipelineCreate
+            | Self::WorkerDrain
+            | Self::Freshness
+            | Self::Tracing => true,
         }
     }
 
@@ -116,6 +144,32 @@ impl Case {
                 } = settings;
                 format!("--profiles {profiles} --pages {pages}")
             }
+            Self::PipelineCreate | Self::Tracing => {
+                let Settings {
+                    in_flight,
+                    loop_ms,
+                    repetitions,
+                    ..
+                } = settings;
+                format!("--in-flight {in_flight} --loop-ms {loop_ms} --repetitions {repetitions}")
+            }
+            Self::WorkerDrain => {
+                let Settings {
+                    backlog,
+                    repetitions,
+                    ..
+                } = settings;
+                format!("--backlog {backlog} --repetitions {repetitions}")
+            }
+            Self::Freshness => {
+                let Settings {
+                    changes,
+                    loop_ms,
+                    repetitions,
+                    ..
+                } = settings;
+                format!("--changes {changes} --loop-ms {loop_ms} --repetitions {repetitions}")
+            }
         }
     }
 
@@ -129,6 +183,10 @@ impl Case {
             Self::StandaloneBulk => standalone_bulk::run(settings).await,
             Self::StandaloneCreate => standalone_create::run(settings).await,
             Self::CqlListing => cql_listing::run(settings).await,
+            Self::PipelineCreate => pipeline_create::run(settings).await,
+            Self::WorkerDrain => worker_drain::run(settings).await,
+            Self::Freshness => freshness::run(settings).await,
+            Self::Tracing => tracing::run(settings).await,
         }
         .with_context(|| self.name())
     }

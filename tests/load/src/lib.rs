@@ -7,15 +7,22 @@
 //! Start reading at [`cases`] for what there is, [`population`] for who is in a store when it is measured, and [`figure`] for
 //! what a case gives.
 
+pub mod asking;
+pub mod bare;
 pub mod caller;
 pub mod cases;
+pub mod closed_loop;
+pub mod counted;
 pub mod figure;
 pub mod machine;
+pub mod people;
+pub mod pipeline;
 pub mod population;
 pub mod prefill;
 pub mod process;
 pub mod report;
 pub mod settings;
+pub mod sink;
 pub mod spread;
 pub mod walk;
 pub mod wire;
