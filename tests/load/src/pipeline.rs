@@ -11,7 +11,7 @@ use kith_tests::servers::{Place, cql_nodes, kafka_bootstrap};
 
 use crate::asking::{Asked, ask, locked};
 use crate::counted::Counts;
-use crate::people::{KINDS, Load, People};
+use crate::people::{Load, People};
 use crate::process::{idle, processor_seconds};
 use crate::spread::median;
 
@@ -89,14 +89,14 @@ impl Pipeline {
         Ok(base.trim_start_matches("http://").parse()?)
     }
 
-    /// Makes the people that a case begins with, and waits until nobody has anything to do.
+    /// Makes the people that a case begins with, of these numbers of identifiers, and waits until nobody has anything to do.
     ///
     /// # Errors
     /// When an answer is wrong.
-    pub async fn settle(&self) -> Result<()> {
-        for kind in KINDS {
+    pub async fn settle(&self, kinds: &[usize]) -> Result<()> {
+        for kind in kinds {
             let most = Some(self.at_once * PEOPLE_EACH);
-            self.ask(Load::New(kind), SETTLING, most).await?;
+            self.ask(Load::New(*kind), SETTLING, most).await?;
         }
         self.idle().await
     }

@@ -6,9 +6,10 @@ use anyhow::{Result, ensure};
 
 use crate::counted::{Counts, Work};
 
-/// The part of a request's work that may have no rate: what is done once in a while, such as a look at the store. Left out, it
-/// makes a ceiling higher.
+/// The part of a request's work that may have no rate. Left out, it makes a ceiling higher.
 const UNKNOWN_PART: f64 = 0.02;
+/// Tables that are read by the clock, or once by a process, however many requests there are. Left out, too.
+const NOT_OF_REQUESTS: [&str; 2] = ["store_control", "listing_bucket"];
 
 /// How often a second each kind of work can be done when nothing else is, by the number of identifiers where that is part of it.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +29,7 @@ impl Rates {
 pub fn ceiling(each: &Counts, rates: &Rates, identifiers: usize) -> Result<f64> {
     let (mut seconds, mut all, mut unknown) = (0.0, 0.0, Vec::new());
     let mut left_out = 0.0;
-    for (work, count) in &each.0 {
+    for (work, count) in each.0.iter().filter(|(work, _)| is_of_requests(work)) {
         all += count;
         match rates.of(work, identifiers) {
             Some(rate) => seconds += count / rate,
@@ -43,6 +44,13 @@ pub fn ceiling(each: &Counts, rates: &Rates, identifiers: usize) -> Result<f64> 
         "no bare loop does this work: {unknown:?}"
     );
     Ok(1.0 / seconds)
+}
+
+fn is_of_requests(work: &Work) -> bool {
+    match work {
+        Work::Statement { collection, .. } => !NOT_OF_REQUESTS.contains(&collection.as_str()),
+        Work::Http | Work::Produce | Work::Consume => true,
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +87,8 @@ mod tests {
         let mut each = Counts::default();
         each.0.insert(Work::Http, 1.0);
         each.0.insert(Work::statement("read", "operation"), 0.01);
+        assert!(ceiling(&each, &rates(), 1).is_ok());
+        each.0.insert(Work::statement("read", "store_control"), 1.0);
         assert!(ceiling(&each, &rates(), 1).is_ok());
         each.0.insert(Work::statement("kill", "node"), 1.0);
         let error = ceiling(&each, &rates(), 1).unwrap_err().to_string();

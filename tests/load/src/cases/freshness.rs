@@ -39,7 +39,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let (place, at_once) = (place().await?, settings.in_flight);
     let people = Arc::new(Mutex::new(People::none(at_once)));
     let pipeline = Pipeline::start(&place, Shape::single(), people, at_once).await?;
-    pipeline.settle().await?;
+    pipeline.settle(&[1]).await?;
     let caller = Caller::new(pipeline.pair.api().base())?;
     let address = pipeline.address()?;
     locked(&pipeline.people, |people| people.begin(Load::Known(1)));

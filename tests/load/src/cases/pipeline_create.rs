@@ -15,7 +15,7 @@ use crate::bare::{Bare, Rates, Sample, ceiling};
 use crate::caller::Caller;
 use crate::counted::{Counts, Work};
 use crate::figure::Figure;
-use crate::people::{Load, People, Person, contact};
+use crate::people::{KINDS, Load, People, Person, contact};
 use crate::pipeline::{Measured, Pipeline, middle_and_spread, place};
 use crate::process::memory;
 use crate::settings::Settings;
@@ -61,7 +61,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let (place, at_once) = (place().await?, settings.in_flight);
     let people = Arc::new(Mutex::new(People::none(at_once)));
     let pipeline = Pipeline::start(&place, Shape::single(), people, at_once).await?;
-    pipeline.settle().await?;
+    pipeline.settle(&KINDS).await?;
     let bare = Bare::new(&place, sample(&place).await?, at_once).await?;
     let limit = Duration::from_millis(settings.loop_ms);
     let request = create(&contact(&somebody(), "Somebody"));

@@ -59,7 +59,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
         running.push((Pipeline::start(&place, shape, people, at_once).await?, sink));
     }
     if let Some((first, _)) = running.first() {
-        first.settle().await?;
+        first.settle(&[1]).await?;
     }
 
     let limit = Duration::from_millis(settings.loop_ms);
