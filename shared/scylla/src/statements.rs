@@ -85,7 +85,6 @@ macro_rules! statements {
             }
         }
 
-        #[cfg(test)]
         pub(crate) const ALL: &[Text] = &[$(text!($kind $word $verb $table $cql)),*];
     };
 }
@@ -240,7 +239,7 @@ statements! {
 
 /// Several rows of one profile's cells in one statement.
 pub(crate) const CELLS_BATCH: Text =
-    text!(Plain "put" "BATCH" "cells" "made of the statements put and forget");
+    text!(Plain "put_batch" "BATCH" "cells" "made of the statements put and forget");
 /// A store and its groups in one statement.
 pub(crate) const STORE_BATCH: Text = text!(Conditional "create" "BATCH" "store_control" "made of the statements create and create_group");
 
@@ -249,7 +248,7 @@ pub(crate) fn in_keyspace(cql: &str, keyspace: &Keyspace) -> String {
     cql.replace("{keyspace}", keyspace.as_str())
 }
 
-async fn prepare(
+pub(crate) async fn prepare(
     session: &Session,
     keyspace: &Keyspace,
     profiles: &Profiles,

@@ -2,6 +2,8 @@
 
 mod cql_listing;
 mod cql_requests;
+mod freshness;
+mod pipeline_create;
 mod standalone_allocations;
 mod standalone_bulk;
 mod standalone_create;
@@ -9,6 +11,8 @@ mod standalone_growth;
 mod standalone_overload;
 mod standalone_requests;
 mod standalone_versus_postgres;
+mod tracing;
+mod worker_drain;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -40,11 +44,19 @@ pub enum Case {
     StandaloneRequests,
     /// Single requests on a CQL database, where something grows.
     CqlRequests,
+    /// Creates on Kafka and Cassandra, beside the bare loops.
+    PipelineCreate,
+    /// A worker with a backlog, beside the bare loop.
+    WorkerDrain,
+    /// From a change to its reader.
+    Freshness,
+    /// What traces cost.
+    Tracing,
 }
 
 impl Case {
     /// All of them, in the order of the page.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::StandaloneGrowth,
         Self::StandaloneBulk,
         Self::StandaloneCreate,
@@ -54,6 +66,10 @@ impl Case {
         Self::CqlListing,
         Self::StandaloneRequests,
         Self::CqlRequests,
+        Self::PipelineCreate,
+        Self::WorkerDrain,
+        Self::Freshness,
+        Self::Tracing,
     ];
 
     /// Its name, for settings and files.
@@ -69,6 +85,10 @@ impl Case {
             Self::CqlListing => "cql-listing",
             Self::StandaloneRequests => standalone_requests::NAME,
             Self::CqlRequests => cql_requests::NAME,
+            Self::PipelineCreate => "pipeline-create",
+            Self::WorkerDrain => "worker-drain",
+            Self::Freshness => "freshness",
+            Self::Tracing => "tracing",
         }
     }
 
@@ -85,6 +105,10 @@ impl Case {
             Self::CqlListing => cql_listing::ABOUT,
             Self::StandaloneRequests => standalone_requests::ABOUT,
             Self::CqlRequests => cql_requests::ABOUT,
+            Self::PipelineCreate => pipeline_create::ABOUT,
+            Self::WorkerDrain => worker_drain::ABOUT,
+            Self::Freshness => freshness::ABOUT,
+            Self::Tracing => tracing::ABOUT,
         }
     }
 
@@ -99,7 +123,12 @@ impl Case {
             | Self::StandaloneOverload
             | Self::StandaloneAllocations
             | Self::StandaloneRequests => false,
-            Self::CqlListing | Self::CqlRequests => true,
+            Self::CqlListing
+            | Self::CqlRequests
+            | Self::PipelineCreate
+            | Self::WorkerDrain
+            | Self::Freshness
+            | Self::Tracing => true,
         }
     }
 
@@ -115,7 +144,11 @@ impl Case {
             | Self::StandaloneAllocations
             | Self::StandaloneRequests
             | Self::CqlListing
-            | Self::CqlRequests => false,
+            | Self::CqlRequests
+            | Self::PipelineCreate
+            | Self::WorkerDrain
+            | Self::Freshness
+            | Self::Tracing => false,
         }
     }
 
@@ -229,6 +262,32 @@ impl Case {
                      --growth-ms {growth_ms} --repetitions {repetitions}"
                 )
             }
+            Self::PipelineCreate | Self::Tracing => {
+                let Settings {
+                    in_flight,
+                    loop_ms,
+                    repetitions,
+                    ..
+                } = settings;
+                format!("--in-flight {in_flight} --loop-ms {loop_ms} --repetitions {repetitions}")
+            }
+            Self::WorkerDrain => {
+                let Settings {
+                    backlog,
+                    repetitions,
+                    ..
+                } = settings;
+                format!("--backlog {backlog} --repetitions {repetitions}")
+            }
+            Self::Freshness => {
+                let Settings {
+                    changes,
+                    loop_ms,
+                    repetitions,
+                    ..
+                } = settings;
+                format!("--changes {changes} --loop-ms {loop_ms} --repetitions {repetitions}")
+            }
         }
     }
 
@@ -247,6 +306,10 @@ impl Case {
             Self::CqlListing => cql_listing::run(settings).await,
             Self::StandaloneRequests => standalone_requests::run(settings).await,
             Self::CqlRequests => cql_requests::run(settings).await,
+            Self::PipelineCreate => pipeline_create::run(settings).await,
+            Self::WorkerDrain => worker_drain::run(settings).await,
+            Self::Freshness => freshness::run(settings).await,
+            Self::Tracing => tracing::run(settings).await,
         }
         .with_context(|| self.name())
     }

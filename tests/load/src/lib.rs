@@ -8,16 +8,21 @@
 //! case gives, and [`table`] for which figure answers which promise.
 
 pub mod allocations;
+pub mod asking;
+pub mod bare;
 pub mod caller;
 pub mod cases;
 pub mod charts;
 pub mod closed_loop;
+pub mod counted;
 pub mod figure;
 pub mod grown;
 pub mod hot_path;
 pub mod machine;
 pub mod message;
 pub mod open_loop;
+pub mod people;
+pub mod pipeline;
 pub mod population;
 pub mod postgres;
 pub mod prefill;
@@ -25,7 +30,9 @@ pub mod process;
 pub mod report;
 pub mod requests;
 pub mod settings;
+pub mod sink;
 pub mod spread;
+pub mod step_loop;
 pub mod syncs;
 pub mod table;
 pub mod versions;

@@ -60,6 +60,18 @@ pub struct Settings {
     #[arg(long, default_value_t = 2_000)]
     pub growth_ms: u64,
 
+    /// Requests under way at once, where both services are measured.
+    #[arg(long, default_value_t = 64)]
+    pub in_flight: usize,
+
+    /// Records that a worker finds when it starts.
+    #[arg(long, default_value_t = 100_000)]
+    pub backlog: u64,
+
+    /// Changes a second whose way to a reader is timed.
+    #[arg(long, default_value_t = 20)]
+    pub changes: u32,
+
     /// Measurements of which the median counts.
     #[arg(long, default_value_t = 5)]
     pub repetitions: usize,

@@ -30,6 +30,9 @@ async fn every_case_runs_and_is_written_down() {
         growth_merges: 10,
         growth_people: 2,
         growth_ms: 50,
+        in_flight: 8,
+        backlog: 300,
+        changes: 20,
         repetitions: 1,
         out: dir.path().join("out"),
         data: dir.path().join("data"),
@@ -64,7 +67,10 @@ async fn every_case_runs_and_is_written_down() {
         let is_known_table = figure.case.contains("statements_on_");
         let is_refused = figure.case.ends_with("_refused");
         let is_tuning = figure.case.contains(".best_tuning_");
-        let may_be_none = grows || is_known_table || is_refused || is_tuning;
+        // Ticks of a processor are long, and what tracing costs is less than what a short run scatters.
+        let is_small = figure.case.ends_with("_processor") || figure.case.ends_with("_cost");
+        let is_small = is_small || figure.case.ends_with("sampled_1_exported");
+        let may_be_none = grows || is_known_table || is_refused || is_tuning || is_small;
         assert!(may_be_none || figure.value > 0.0, "{figure:?}");
         assert_eq!(figure.met.is_some(), figure.target.is_some(), "{figure:?}");
     }
