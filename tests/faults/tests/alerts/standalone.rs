@@ -14,6 +14,7 @@ use crate::{is_left_out, told};
 pub(crate) const DISK: &[&str] = &["KithDiskLow", "KithDiskFull"];
 
 const MIB: usize = 1 << 20;
+const RESERVE: usize = 64 * MIB;
 
 /// A file system in memory. Dropping it takes it away.
 struct Mounted(PathBuf);
@@ -39,10 +40,16 @@ impl Drop for Mounted {
     }
 }
 
-fn ballast(dir: &Path, name: &str, bytes: usize) -> Result<()> {
+/// Writes a file of what is free, until so much is left.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bytes of a small disk"
+)]
+fn fill(dir: &Path, name: &str, free: f64, leave: usize) -> Result<()> {
     let mut file = File::create(dir.join(name))?;
     let chunk = vec![1; MIB];
-    for _ in 0..bytes / MIB {
+    for _ in 0..(free as usize).saturating_sub(leave) / MIB {
         file.write_all(&chunk)?;
     }
     Ok(())
@@ -63,25 +70,13 @@ async fn a_disk_that_fills_up() -> Result<()> {
     process.ready().await?;
     let prometheus = Prometheus::start(&[("kith", vec![process.admin()])]).await?;
     prometheus.is_silent_about(DISK).await?;
-    // Some 100 to 200 MiB are the engine's own journal.
-    ballast(&disk.0, "some", 400 * MIB)?;
+    let free = || process.until_metric("kith_disk_free_bytes", |free| free > 0.0);
+    fill(&disk.0, "some", free().await?, 3 * RESERVE)?;
     prometheus
         .until_fires("KithDiskLow", &[("job", "kith")])
         .await?;
-    let free = process
-        .until_metric("kith_disk_free_bytes", |free| free > 0.0)
-        .await?;
-    let reserve = (64 * MIB) as f64;
-    if free > reserve {
-        prometheus.is_silent_about(&["KithDiskFull"]).await?;
-    }
-    let more = free - reserve / 2.0;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "bytes of a small disk"
-    )]
-    ballast(&disk.0, "more", more.max(0.0) as usize)?;
+    prometheus.is_silent_about(&["KithDiskFull"]).await?;
+    fill(&disk.0, "more", free().await?, RESERVE / 2)?;
     prometheus
         .until_fires("KithDiskFull", &[("job", "kith")])
         .await?;
