@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults sustain import bench bench-growth instructions fmt lint deny docs prepare up down
+.PHONY: help run build test simulate exhaust faults alerts sustain import bench bench-growth instructions fmt lint deny docs prepare up down
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ exhaust: ## Search small cases to their end, each up to 40 million states (STATE
 
 faults: ## The fault suite in full, release build: every row of docs/reliability.md, ten minutes of faults on three nodes; servers of its own
 	deploy/local/test --faults $(ARGS)
+
+alerts: ## Fire every alert by its real fault, on a real Prometheus and servers of its own
+	deploy/local/test --faults --test alerts $(ARGS)
 
 sustain: ## An hour of workers that come and go, a million records of backlog, poison, kills and backups (KITH_SUSTAINED_SECONDS, _RECORDS)
 	deploy/local/prepare servers

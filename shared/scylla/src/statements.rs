@@ -10,6 +10,7 @@ use scylla::statement::unprepared::Statement;
 
 use crate::config::Keyspace;
 use crate::error::ConnectError;
+use crate::telemetry;
 
 /// What a statement does to its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,6 +274,9 @@ pub(crate) async fn prepare(
     // A conditional statement may be sent again, but it is the use case that does it: the answer to the second is then
     // known to be the answer to a second, and "lost to myself" is success.
     statement.set_is_idempotent(!conditional);
+    if conditional {
+        telemetry::show_unknown_outcomes(&text);
+    }
     Ok(Prepared { text, statement })
 }
 
