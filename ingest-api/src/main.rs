@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use ingest_api::servers::{self, doctor, migrate, serve, taken};
 use kith_runtime::config::{SettingSet, Settings};
 use kith_runtime::lifecycle::{Exit, run_process};
+use kith_runtime::probe;
 use kith_runtime::telemetry::Telemetry;
 
 #[global_allocator]
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
         Err(refused) => return Exit::refused(refused).into(),
     };
     match taken.load(&matches) {
+        Ok(settings) if let Some(asked) = matches.subcommand_matches(probe::NAME) => {
+            probe::run(&settings, asked).into()
+        }
         Ok(settings) => run_process(run(asked(&matches), settings)),
         Err(error) => Exit::misconfigured(&error).into(),
     }
@@ -55,7 +59,8 @@ fn command(taken: &SettingSet) -> Command {
         .subcommand(
             Command::new("doctor")
                 .about("Check settings, servers, clocks, tables and topics, and end"),
-        );
+        )
+        .subcommand(probe::command());
     taken.command(command)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
 use kith_runtime::config::{ConfigError, SettingSet, Settings, table};
 use kith_runtime::lifecycle::{Exit, run_process};
+use kith_runtime::probe;
 use kith_runtime::telemetry::Telemetry;
 
 use servers::letters::{self, Letters};
@@ -55,6 +56,9 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match taken.load(&matches) {
+        Ok(settings) if let Some(asked) = matches.subcommand_matches(probe::NAME) => {
+            probe::run(&settings, asked).into()
+        }
         Ok(settings) => run_process(run(ask, settings)),
         Err(error) => Exit::misconfigured(&error).into(),
     }
@@ -83,6 +87,7 @@ fn command(taken: &SettingSet) -> Command {
             Command::new("doctor")
                 .about("Check settings, servers, clocks, tables and topics, and end"),
         )
+        .subcommand(probe::command())
         .subcommand(
             Replay::augment_args(Command::new("replay"))
                 .about("Apply records of the traits topic once more, and end"),

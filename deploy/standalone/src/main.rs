@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::Command;
 use kith_runtime::config::{ConfigError, SettingSet, Settings, table};
 use kith_runtime::lifecycle::{Exit, run_process};
+use kith_runtime::probe;
 use kith_runtime::telemetry::Telemetry;
 
 #[global_allocator]
@@ -39,7 +40,9 @@ fn main() -> ExitCode {
     match taken.load(&matches) {
         Ok(settings) if is_doctor => doctor::run(&settings).into(),
         Ok(settings) => {
-            if let Some(chosen) = copies::chosen(&matches) {
+            if let Some(asked) = matches.subcommand_matches(probe::NAME) {
+                probe::run(&settings, asked).into()
+            } else if let Some(chosen) = copies::chosen(&matches) {
                 chosen.run(&settings).into()
             } else if let Some(asked) = letters::chosen(&matches) {
                 copies::letters(&settings, &asked, std::env::args_os()).into()
@@ -66,6 +69,7 @@ fn command(taken: &SettingSet) -> Command {
         .about("Who is this person? Profiles, identity and traits, on one machine")
         .subcommand(Command::new("serve").about("Serve until told to end (the default)"))
         .subcommand(Command::new("doctor").about("Check settings, ports and data, and end"))
+        .subcommand(probe::command())
         .subcommands(copies::commands())
         .subcommand(letters::command())
         // Listed here; they take other flags, and are read by themselves.

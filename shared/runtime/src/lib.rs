@@ -14,5 +14,6 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod net;
 pub mod output;
+pub mod probe;
 pub mod telemetry;
 pub mod trace_context;
