@@ -162,7 +162,11 @@ impl Case {
             | Self::StandaloneVersusPostgres
             | Self::StandaloneOverload
             | Self::StandaloneAllocations
-            | Self::CqlListing => false,
+            | Self::CqlListing
+            | Self::PipelineCreate
+            | Self::WorkerDrain
+            | Self::Freshness
+            | Self::Tracing => false,
             Self::StandaloneRequests | Self::CqlRequests => true,
         }
     }
