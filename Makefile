@@ -2,10 +2,10 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults sustain import bench fmt lint deny docs prepare up down
+.PHONY: help run build test simulate exhaust faults alerts sustain import bench bench-growth instructions fmt lint deny docs prepare up down
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start Kith on this machine: both services in one process, no other server needed
 	cargo run --release
@@ -25,11 +25,14 @@ exhaust: ## Search small cases to their end, each up to 40 million states (STATE
 faults: ## The fault suite in full, release build: every row of docs/reliability.md, ten minutes of faults on three nodes; servers of its own
 	deploy/local/test --faults $(ARGS)
 
+alerts: ## Fire every alert by its real fault, on a real Prometheus and servers of its own
+	deploy/local/test --faults --test alerts $(ARGS)
+
 sustain: ## An hour of workers that come and go, a million records of backlog, poison, kills and backups (KITH_SUSTAINED_SECONDS, _RECORDS)
 	deploy/local/prepare servers
 	deploy/local/fetch
-	cargo build --release -p kith -p ingest-api -p trait-worker
-	KITH_SUSTAINED=full cargo test --release -p kith-faults --test sustained -- --nocapture
+	cargo build --release --workspace --bins --test sustained
+	KITH_SUSTAINED=full cargo test --release --workspace --test sustained -- --nocapture
 
 import: ## Import 100,000 rows by the command line, release build; prints rows a second and memory (ROWS=1000000)
 	cargo build --release -p kith
@@ -38,6 +41,14 @@ import: ## Import 100,000 rows by the command line, release build; prints rows a
 
 bench: ## The benchmark, in a release build: writes docs/benchmarks (ARGS="--cases standalone-bulk", ARGS=--help)
 	deploy/local/bench $(ARGS)
+
+bench-growth: ## What a request costs with 10^4 to 10^7 profiles (10^6 on Cassandra), 1 to 1,000 merges, 1 to 95 traits (ARGS="--growth-profiles 1000000")
+	deploy/local/bench --cases standalone-requests,cql-requests $(ARGS)
+
+instructions: ## Count the instructions of the domain's part of a create (valgrind), say what changed, and keep tests/load/instructions.json
+	deploy/local/prepare instructions
+	cargo build --release -p kith-load --bin kith-hot-path
+	target/release/kith-hot-path count
 
 fmt: ## Format the code
 	cargo fmt --all

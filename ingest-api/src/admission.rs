@@ -57,8 +57,13 @@ impl Admission {
     #[must_use]
     pub fn new(bounds: Bounds, database: Dependency, log: Dependency) -> Self {
         let units = bounds.bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
+        let requests = bounds.requests.min(Semaphore::MAX_PERMITS);
+        gauge!(names::HTTP_IN_FLIGHT).set(0.0);
+        gauge!(names::HTTP_IN_FLIGHT_MAX).set(as_f64(requests));
+        gauge!(names::HTTP_IN_FLIGHT_BYTES).set(0.0);
+        gauge!(names::HTTP_IN_FLIGHT_BYTES_MAX).set(as_f64(units * UNIT));
         Self {
-            requests: Arc::new(Semaphore::new(bounds.requests.min(Semaphore::MAX_PERMITS))),
+            requests: Arc::new(Semaphore::new(requests)),
             bytes: Arc::new(Semaphore::new(units)),
             units,
             database,
@@ -91,9 +96,11 @@ impl Admission {
             .admit()
             .map_err(|closed| refuse("database_unavailable", closed.retry_after))?;
         gauge!(names::HTTP_IN_FLIGHT).increment(1.0);
+        let bytes = as_f64(held.num_permits() * UNIT);
+        gauge!(names::HTTP_IN_FLIGHT_BYTES).increment(bytes);
         Ok(Permit {
             _in_flight: in_flight,
-            _bytes: held,
+            bytes: held,
         })
     }
 
@@ -133,13 +140,23 @@ fn refuse(reason: &'static str, retry_after: std::time::Duration) -> ApiError {
 #[derive(Debug)]
 pub(crate) struct Permit {
     _in_flight: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    bytes: OwnedSemaphorePermit,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         gauge!(names::HTTP_IN_FLIGHT).decrement(1.0);
+        let bytes = as_f64(self.bytes.num_permits() * UNIT);
+        gauge!(names::HTTP_IN_FLIGHT_BYTES).decrement(bytes);
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "for a gauge, where the last digits of a petabyte do not matter"
+)]
+fn as_f64(number: usize) -> f64 {
+    number as f64
 }
 
 #[cfg(test)]
@@ -147,6 +164,7 @@ mod tests {
     use std::time::Duration;
 
     use kith_runtime::breaker::BreakerConfig;
+    use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
 
@@ -200,6 +218,29 @@ mod tests {
             reason(admission.admit(Need::Write { bytes: 1 << 30 })),
             "admitted"
         );
+    }
+
+    #[test]
+    fn what_is_let_in_is_shown_beside_its_bounds() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            let admission = admission(3, 4096);
+            let held = admission.admit(Need::Write { bytes: 1500 }).unwrap();
+            let page = recorder.handle().render();
+            for series in [
+                "kith_http_in_flight 1",
+                "kith_http_in_flight_max 3",
+                "kith_http_in_flight_bytes 2048",
+                "kith_http_in_flight_bytes_max 4096",
+            ] {
+                assert!(page.lines().any(|line| line == series), "{series}\n{page}");
+            }
+            drop(held);
+            let page = recorder.handle().render();
+            for series in ["kith_http_in_flight 0", "kith_http_in_flight_bytes 0"] {
+                assert!(page.lines().any(|line| line == series), "{series}\n{page}");
+            }
+        });
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// The operator's address.
     pub admin: SocketAddr,
+    /// A command that starts the binary and watches it, with its arguments; none, if empty.
+    pub watch: Vec<String>,
 }
 
 impl Launch {
@@ -75,7 +77,15 @@ impl Launch {
                 ),
             ],
             admin,
+            watch: Vec::new(),
         })
+    }
+
+    /// Under a command that starts the binary as its own process id and watches it, such as `strace -D`.
+    #[must_use]
+    pub fn under(mut self, watch: &[String]) -> Self {
+        self.watch = watch.to_vec();
+        self
     }
 
     /// With one more variable.
@@ -90,7 +100,15 @@ impl Launch {
     /// # Errors
     /// When the binary was not built.
     pub fn command(&self) -> Result<Command> {
-        let mut command = Command::new(binary(&self.binary)?);
+        let binary = binary(&self.binary)?;
+        let mut command = match self.watch.split_first() {
+            None => Command::new(binary),
+            Some((watch, arguments)) => {
+                let mut command = Command::new(watch);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
         command.args(&self.arguments).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();

@@ -19,13 +19,16 @@ use kith_profiles::ports::{
     LogEvent, NewRecord, NextOffset, Outcome, Partition, Standing, TraitLog, TraitSource, Written,
 };
 use kith_scylla::{Cql, CqlConfig};
-use kith_tests::conformance::{DatabaseFixture, LogFixture, database_cases, log_cases, run};
+use kith_tests::conformance::{
+    DatabaseFixture, LogFixture, database_cases, log_cases, run, run_at_once,
+};
 use kith_tests::engines::{embedded, kafka_topics, migrated_cql};
 use kith_tests::poll::until;
 use kith_tests::proxy::{Mode, Proxy};
 use kith_tests::servers::{cql_nodes, node};
 use kith_tests::tampered::{Tamper, Tampered};
 use tempfile::TempDir;
+use tokio::sync::Barrier;
 
 fn report(failed: Vec<(&'static str, anyhow::Error)>) -> Result<()> {
     if failed.is_empty() {
@@ -174,6 +177,37 @@ async fn the_embedded_log_conforms() -> Result<()> {
 struct CqlFixture {
     place: Arc<CqlPlace>,
     database: Cql,
+    crash: Arc<SharedCrash>,
+}
+
+/// One kill of the server for all cases that want one: it takes a while to start.
+struct SharedCrash {
+    before: Barrier,
+    after: Barrier,
+}
+
+impl SharedCrash {
+    fn of(cases: usize) -> Arc<Self> {
+        Arc::new(Self {
+            before: Barrier::new(cases),
+            after: Barrier::new(cases),
+        })
+    }
+
+    /// Returns when every case has come this far and the server has been killed and started.
+    async fn happens(&self) -> Result<()> {
+        let mut restarted = Ok(());
+        if self.before.wait().await.is_leader() {
+            restarted = async {
+                node("cassandra1", "kill").await?;
+                node("cassandra1", "start").await?;
+                Ok(())
+            }
+            .await;
+        }
+        self.after.wait().await;
+        restarted
+    }
 }
 
 struct CqlPlace {
@@ -222,8 +256,7 @@ impl DatabaseFixture for CqlFixture {
     }
 
     async fn crash(&mut self) -> Result<()> {
-        node("cassandra1", "kill").await?;
-        node("cassandra1", "start").await?;
+        self.crash.happens().await?;
         self.database = self.place.connect().await?;
         Ok(())
     }
@@ -232,13 +265,18 @@ impl DatabaseFixture for CqlFixture {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cql_database_conforms() -> Result<()> {
     let place = Arc::new(CqlPlace::new().await?);
-    let failed = run(database_cases(), || async {
+    let (crashing, others): (Vec<_>, Vec<_>) =
+        database_cases().into_iter().partition(|case| case.crashes);
+    let crash = SharedCrash::of(crashing.len());
+    let make = || async {
         Ok(CqlFixture {
             place: Arc::clone(&place),
             database: place.connect().await?,
+            crash: Arc::clone(&crash),
         })
-    })
-    .await;
+    };
+    let mut failed = run(others, make).await;
+    failed.extend(run_at_once(crashing, make).await);
     report(failed)
 }
 

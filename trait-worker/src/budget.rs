@@ -4,7 +4,7 @@
 //! long as something holds them. Past either limit the worker pauses its partitions, and goes on only below a low mark, so
 //! that it does not pause and resume with every record.
 
-/// What may be in flight.
+/// Records and bytes: what may be in flight, or is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) records: usize,
@@ -59,6 +59,19 @@ impl Budget {
     /// Whether nothing more should be read for now.
     pub(crate) fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// Records and bytes that are in flight.
+    pub(crate) fn held(&self) -> Limits {
+        Limits {
+            records: self.records,
+            bytes: self.bytes,
+        }
+    }
+
+    /// What may be.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
     }
 
     fn judge(&mut self) {
@@ -117,6 +130,8 @@ mod tests {
         let mut budget = budget();
         budget.charge(1_000);
         assert!(budget.is_full());
+        let (records, bytes) = (1, 1_000);
+        assert_eq!(budget.held(), Limits { records, bytes });
         budget.refund_bytes(1_000);
         budget.refund_records(1);
         assert!(!budget.is_full());

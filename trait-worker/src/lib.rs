@@ -22,6 +22,7 @@ mod account;
 mod backoff;
 mod budget;
 mod error;
+mod gauges;
 mod handback;
 mod invalid;
 mod lag;

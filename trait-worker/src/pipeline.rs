@@ -30,6 +30,7 @@ use tracing::{info, warn};
 use crate::account::{Outcome, Summary};
 use crate::budget::{Budget, Limits};
 use crate::error::WorkerError;
+use crate::gauges;
 use crate::handback::HandBacks;
 use crate::invalid::InvalidWatch;
 use crate::lag::LagReport;
@@ -188,9 +189,10 @@ where
         if self.intake.calmed_down(now, self.settings.retry.max) {
             poll_is_back();
         }
-        self.on_pulse.tell(Pulse {
-            waiting_for: self.waiting_for(),
-        });
+        let waiting_for = self.waiting_for();
+        gauges::fill(&self.budget);
+        gauges::waiting(waiting_for);
+        self.on_pulse.tell(Pulse { waiting_for });
         Ok(())
     }
 
@@ -270,6 +272,7 @@ where
             self.summary.ended(Outcome::Abandoned, dropped.open);
         }
         self.lag.clear();
+        gauges::waiting(None);
         let Self {
             source,
             flights,

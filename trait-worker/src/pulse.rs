@@ -20,6 +20,20 @@ pub enum WaitingFor {
     Log,
 }
 
+impl WaitingFor {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Database, Self::DeadLetters, Self::Log];
+
+    /// Its name in metrics.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::DeadLetters => "dead_letters",
+            Self::Log => "log",
+        }
+    }
+}
+
 /// Who is told.
 #[derive(Default)]
 pub(crate) struct OnPulse(Option<Box<dyn Fn(Pulse) + Send + Sync>>);

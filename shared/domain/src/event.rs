@@ -4,7 +4,7 @@
 //! request resolved to; whoever applies it, however late or often, only copies. A purge event names what is dead or stands for
 //! nothing, of which nothing is to be left.
 //!
-//! Their form is a contract between releases: `tests/data/trait-event-v1.json` and `tests/data/purge-event-v1.json` show it.
+//! Their form is a contract between releases: `tests/golden/v1/trait-event.json` and `tests/golden/v1/purge-set-event.json` show it.
 //! A reader refuses what it does not know instead of dropping it, so a new member needs a new version, a new kind needs
 //! readers that know it, and readers go first.
 

@@ -1,5 +1,6 @@
 //! Operations of the control plane: what a 202 promised, and what became of it (`memory-api.md` 5.4).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,14 @@ pub struct Operation {
     pub resource: Resource,
     /// Whether it takes the resource away.
     pub removes: bool,
+    /// The release that wrote it, for whoever looks for the cause of something in the middle of an upgrade. Not of those that the
+    /// first release wrote: added to what is stored, and passed over by readers that do not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Cow<'static, str>>,
 }
+
+/// The release of this code.
+const RELEASE: Option<Cow<'static, str>> = Some(Cow::Borrowed(env!("CARGO_PKG_VERSION")));
 
 /// The state of an operation; upper case on the wire. A write that is refused is answered at once and has no operation, so
 /// there are no others.
@@ -74,6 +82,7 @@ impl Operation {
             completed_at: Some(at),
             resource,
             removes,
+            release: RELEASE,
         }
     }
 
@@ -87,6 +96,7 @@ impl Operation {
             completed_at: None,
             resource: Resource::Store { store },
             removes: true,
+            release: RELEASE,
         }
     }
 
@@ -116,7 +126,10 @@ mod tests {
         let text = serde_json::to_string(&running).unwrap();
         assert_eq!(
             text,
-            r#"{"id":"mem_operation_00000000000000000000000000","status":"RUNNING","createdAt":5,"resource":{"kind":"store","store":"mem_store_00000000000000000000000000"},"removes":true}"#
+            format!(
+                r#"{{"id":"mem_operation_00000000000000000000000000","status":"RUNNING","createdAt":5,"resource":{{"kind":"store","store":"mem_store_00000000000000000000000000"}},"removes":true,"release":"{}"}}"#,
+                env!("CARGO_PKG_VERSION")
+            )
         );
         assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), running);
         let name = "Work".to_owned();

@@ -115,6 +115,20 @@ impl Store {
         self.db.persist(fjall::PersistMode::SyncAll)
     }
 
+    /// How many journals there are, the one that is written among them.
+    pub(crate) fn journals(&self) -> usize {
+        self.db.journal_count()
+    }
+
+    /// Has every keyspace put what it has in memory into its tables, so that the journals that are full can go. fjall keeps them
+    /// for the keyspace that is written least, until the next one is full, too: a start would replay both.
+    pub(crate) fn release_journals(&self) -> fjall::Result<()> {
+        for keyspace in self.spaces.iter() {
+            keyspace.rotate_memtable()?;
+        }
+        Ok(())
+    }
+
     /// Says whether fjall still works; its background threads fail in silence otherwise.
     pub(crate) fn check_health(&self) -> fjall::Result<()> {
         self.db.persist(fjall::PersistMode::Buffer)

@@ -139,6 +139,7 @@ impl Watch {
         };
         self.is_blind = false;
         gauge!(telemetry::DISK_FREE_BYTES).set(as_f64(free));
+        gauge!(telemetry::DISK_FREE_BYTES_MIN).set(as_f64(options.disk.reserve_bytes));
         let level = self.level.after(free, &options.disk);
         let before = std::mem::replace(&mut self.level, level);
         if level != before {

@@ -39,6 +39,8 @@ pub(crate) struct Leader {
     log: LogState,
     to_syncer: SyncSender<Pending>,
     retain_at: Instant,
+    /// The journals when they were looked at last.
+    journals: usize,
 }
 
 impl Leader {
@@ -50,6 +52,7 @@ impl Leader {
             log,
             to_syncer,
             retain_at: Instant::now(),
+            journals: 1,
         }
     }
 
@@ -105,6 +108,7 @@ impl Leader {
         }
         if began >= self.retain_at {
             self.retain_at = began + retain(&shared, &mut group);
+            release_journals(&shared, &mut self.journals)?;
         }
         if let Some(delay) = shared.faults.take(|fault| match fault {
             Injection::Delay(delay) => Some(delay),
@@ -172,6 +176,19 @@ impl Leader {
             }),
         }])
     }
+}
+
+/// Once for each journal that has become full.
+fn release_journals(shared: &Shared, seen: &mut usize) -> Result<(), Failure> {
+    let journals = shared.store.journals();
+    let more = journals > std::mem::replace(seen, journals.max(1));
+    if !more {
+        return Ok(());
+    }
+    shared
+        .store
+        .release_journals()
+        .map_err(|error| Failure::new("journals", error))
 }
 
 /// Stages a step of the log's retention, and says when to look again.

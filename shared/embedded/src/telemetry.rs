@@ -20,6 +20,8 @@ pub(crate) const QUEUE_JOBS: &str = "kith_embedded_queue_jobs";
 
 /// How many bytes are free on the disk of the data directory.
 pub(crate) const DISK_FREE_BYTES: &str = "kith_disk_free_bytes";
+/// How many have to be for writes to be taken.
+pub(crate) const DISK_FREE_BYTES_MIN: &str = "kith_disk_free_bytes_min";
 
 /// Gives the metrics their meaning, for whatever recorder is installed.
 pub(crate) fn describe() {
@@ -52,6 +54,11 @@ pub(crate) fn describe() {
         DISK_FREE_BYTES,
         Unit::Bytes,
         "bytes that are free on the disk of the data directory"
+    );
+    describe_gauge!(
+        DISK_FREE_BYTES_MIN,
+        Unit::Bytes,
+        "free bytes on that disk below which writes are refused"
     );
 }
 

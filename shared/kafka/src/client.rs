@@ -1,5 +1,6 @@
 //! The settings of the client library, each with the reason why it is not the default.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::error::{ConfigError, SetupError};
 /// A consumer's requests wait on the broker's side (for records, for other members), so they get more time than a
 /// producer's; still far less than the library's minute, so that a broker behind a dead link is noticed within a session.
 pub(crate) const CONSUMER_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Settings whose values nobody is shown.
+const SECRETS: [&str; 1] = ["sasl.password"];
 
 /// What every client has.
 fn base(config: &KafkaConfig) -> Result<ClientConfig, ConfigError> {
@@ -171,6 +175,31 @@ pub(crate) fn reader(config: &KafkaConfig) -> Result<ClientConfig, ConfigError> 
     Ok(client)
 }
 
+/// What [`KafkaLog`](crate::KafkaLog) sets of the client library, by name: for whoever measures the library alone. Secrets are
+/// left out.
+///
+/// # Errors
+/// The first setting that cannot be.
+pub fn producer_settings(config: &KafkaConfig) -> Result<BTreeMap<String, String>, ConfigError> {
+    producer(config).map(|client| by_name(&client))
+}
+
+/// What [`KafkaSource`](crate::KafkaSource) sets of the client library, likewise.
+///
+/// # Errors
+/// The first setting that cannot be.
+pub fn consumer_settings(config: &KafkaConfig) -> Result<BTreeMap<String, String>, ConfigError> {
+    consumer(config).map(|client| by_name(&client))
+}
+
+fn by_name(client: &ClientConfig) -> BTreeMap<String, String> {
+    let settings = client.config_map().into_iter();
+    settings
+        .filter(|(name, _)| !SECRETS.contains(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
@@ -178,7 +207,7 @@ fn millis(duration: Duration) -> String {
 /// The library quotes the value that it refuses; not if it is a secret.
 pub(crate) fn refused(error: KafkaError) -> SetupError {
     if let KafkaError::ClientConfig(result, description, key, _) = &error
-        && key == "sasl.password"
+        && SECRETS.contains(&key.as_str())
     {
         let hidden = "(secret)".to_owned();
         return SetupError::Client(KafkaError::ClientConfig(
@@ -189,4 +218,26 @@ pub(crate) fn refused(error: KafkaError) -> SetupError {
         ));
     }
     SetupError::Client(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{SaslMechanism, SecurityProtocol};
+
+    #[test]
+    fn settings_are_told_without_the_secrets_among_them() {
+        let mut config = KafkaConfig::default();
+        config.security.protocol = SecurityProtocol::SaslPlaintext;
+        config.security.sasl_mechanism = Some(SaslMechanism::ScramSha256);
+        config.security.sasl_username = Some("somebody".to_owned());
+        config.security.sasl_password = Some("hidden".to_owned().into());
+        let settings = producer_settings(&config).unwrap();
+        assert_eq!(settings["acks"], "all");
+        assert_eq!(settings["sasl.username"], "somebody");
+        assert!(!settings.contains_key("sasl.password"));
+        let settings = consumer_settings(&config).unwrap();
+        assert_eq!(settings["enable.auto.offset.store"], "false");
+        assert!(!settings.contains_key("sasl.password"));
+    }
 }

@@ -29,6 +29,7 @@ mod redrive;
 mod span;
 mod warm;
 
+pub use client::{consumer_settings, producer_settings};
 pub use config::KafkaConfig;
 pub use consumer::KafkaSource;
 pub use error::{ConfigError, SetupError};

@@ -12,6 +12,7 @@
 //! Everything was run on Cassandra 5.0. Nothing was run on ScyllaDB; where the two are known to differ the code follows
 //! both, and says so.
 
+mod bare;
 mod cells;
 mod check;
 mod clock;
@@ -29,6 +30,7 @@ mod session;
 mod statements;
 mod telemetry;
 
+pub use crate::bare::Bare;
 pub use crate::clock::NodeClock;
 pub use crate::config::{CqlConfig, Dialect, Keyspace, Reach, Tablets};
 pub use crate::error::{BoxedError, CheckError, ConfigError, ConnectError, MigrateError};

@@ -17,7 +17,7 @@ use crate::session::Cql;
 use crate::statements::{Prepared, Text};
 
 /// Rows in a page. A row of cells may hold a few KiB, so a page stays in the low megabytes.
-const PAGE_ROWS: i32 = 1_000;
+pub(crate) const PAGE_ROWS: i32 = 1_000;
 
 impl Cql {
     /// Reads at most one row.

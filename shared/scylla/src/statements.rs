@@ -10,6 +10,7 @@ use scylla::statement::unprepared::Statement;
 
 use crate::config::Keyspace;
 use crate::error::ConnectError;
+use crate::telemetry;
 
 /// What a statement does to its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,6 @@ macro_rules! statements {
             }
         }
 
-        #[cfg(test)]
         pub(crate) const ALL: &[Text] = &[$(text!($kind $word $verb $table $cql)),*];
     };
 }
@@ -240,7 +240,7 @@ statements! {
 
 /// Several rows of one profile's cells in one statement.
 pub(crate) const CELLS_BATCH: Text =
-    text!(Plain "put" "BATCH" "cells" "made of the statements put and forget");
+    text!(Plain "put_batch" "BATCH" "cells" "made of the statements put and forget");
 /// A store and its groups in one statement.
 pub(crate) const STORE_BATCH: Text = text!(Conditional "create" "BATCH" "store_control" "made of the statements create and create_group");
 
@@ -249,7 +249,7 @@ pub(crate) fn in_keyspace(cql: &str, keyspace: &Keyspace) -> String {
     cql.replace("{keyspace}", keyspace.as_str())
 }
 
-async fn prepare(
+pub(crate) async fn prepare(
     session: &Session,
     keyspace: &Keyspace,
     profiles: &Profiles,
@@ -274,6 +274,9 @@ async fn prepare(
     // A conditional statement may be sent again, but it is the use case that does it: the answer to the second is then
     // known to be the answer to a second, and "lost to myself" is success.
     statement.set_is_idempotent(!conditional);
+    if conditional {
+        telemetry::show_unknown_outcomes(&text);
+    }
     Ok(Prepared { text, statement })
 }
 

@@ -31,6 +31,12 @@ pub(crate) fn describe() {
     );
 }
 
+/// Shows the count of a conditional statement before it counts: one that appears with 1 has no rate.
+pub(crate) fn show_unknown_outcomes(text: &Text) {
+    metrics::counter!(UNKNOWN_OUTCOMES, "operation" => text.word, "collection" => text.table)
+        .increment(0);
+}
+
 /// What all spans of a connection say.
 #[derive(Debug, Clone)]
 pub(crate) struct Telemetry {

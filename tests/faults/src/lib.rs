@@ -17,6 +17,7 @@ pub mod harm;
 pub mod history;
 pub mod load;
 pub mod progress;
+pub mod prometheus;
 pub mod row;
 pub mod rows;
 pub mod run;

@@ -15,6 +15,32 @@ pub struct Figure {
     pub target: Option<String>,
     /// Whether it is that.
     pub met: Option<bool>,
+    /// How far its repetitions lie apart; `None` of what was measured once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+    /// Where it is on a line of a chart; `None` where it is on none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<Point>,
+}
+
+/// The least and the most of some repetitions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least.
+    pub least: f64,
+    /// The most.
+    pub most: f64,
+}
+
+/// A place on a chart of lines; the figure's value is its height.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The chart, of those of the case: what grows.
+    pub chart: String,
+    /// The line.
+    pub line: String,
+    /// How much of what grows.
+    pub at: f64,
 }
 
 impl Figure {
@@ -27,6 +53,8 @@ impl Figure {
             unit: unit.to_owned(),
             target: None,
             met: None,
+            spread: None,
+            point: None,
         }
     }
 
@@ -48,6 +76,37 @@ impl Figure {
             met: Some(value >= limit),
             ..Self::shown(case, value, unit)
         }
+    }
+
+    /// The same, with the repetitions that it is of. One alone has no spread.
+    #[must_use]
+    pub fn of(mut self, repetitions: &[f64]) -> Self {
+        let least = repetitions.iter().copied().reduce(f64::min);
+        let most = repetitions.iter().copied().reduce(f64::max);
+        let both = least.zip(most).filter(|_| repetitions.len() > 1);
+        self.spread = both.map(|(least, most)| Spread {
+            least: rounded(least),
+            most: rounded(most),
+        });
+        self
+    }
+
+    /// The same, as a point of a chart of lines.
+    #[must_use]
+    pub fn on(mut self, chart: &str, line: &str, at: f64) -> Self {
+        self.point = Some(Point {
+            chart: chart.to_owned(),
+            line: line.to_owned(),
+            at,
+        });
+        self
+    }
+
+    /// What of its case it is, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let (_, what) = self.case.split_once('.').unwrap_or(("", &self.case));
+        what.replace('_', " ")
     }
 }
 
@@ -75,5 +134,16 @@ mod tests {
     #[test]
     fn a_figure_that_is_only_shown_has_no_verdict() {
         assert_eq!(Figure::shown("a.b", 1.0, "rows").met, None);
+    }
+
+    #[test]
+    fn the_spread_is_from_the_least_repetition_to_the_most() {
+        let figure = Figure::shown("a.b", 2.0, "ms").of(&[2.0, 3.000_4, 1.0]);
+        let expected = Spread {
+            least: 1.0,
+            most: 3.0,
+        };
+        assert_eq!(figure.spread, Some(expected));
+        assert_eq!(Figure::shown("a.b", 2.0, "ms").of(&[2.0]).spread, None);
     }
 }

@@ -1,22 +1,41 @@
 //! The benchmark. Each case measures the shipped binaries, checks every answer that it gets, and gives figures; a figure that
 //! misses its target is written down as missed. Nothing here is shipped.
 //!
-//! `make bench` runs all cases in a release build and writes `docs/benchmarks`. A small run of every case is part of
+//! `make bench` runs the cases in a release build and writes `docs/benchmarks`. A small run of every case is part of
 //! `make test`: it asserts that answers are right, and nothing about time.
 //!
-//! Start reading at [`cases`] for what there is, [`population`] for who is in a store when it is measured, and [`figure`] for
-//! what a case gives.
+//! Start reading at [`cases`] for what there is, [`population`] for who is in a store when it is measured, [`figure`] for what a
+//! case gives, and [`table`] for which figure answers which promise.
 
+pub mod allocations;
+pub mod asking;
+pub mod bare;
 pub mod caller;
 pub mod cases;
+pub mod charts;
+pub mod closed_loop;
+pub mod counted;
 pub mod figure;
+pub mod grown;
+pub mod hot_path;
 pub mod machine;
+pub mod message;
+pub mod open_loop;
+pub mod people;
+pub mod pipeline;
 pub mod population;
+pub mod postgres;
 pub mod prefill;
 pub mod process;
 pub mod report;
+pub mod requests;
 pub mod settings;
+pub mod sink;
 pub mod spread;
+pub mod step_loop;
+pub mod syncs;
+pub mod table;
+pub mod versions;
 pub mod walk;
 pub mod wire;
 
@@ -39,7 +58,7 @@ use crate::settings::Settings;
 pub async fn run(settings: &Settings, mut tell: impl FnMut(&Figure)) -> Result<()> {
     std::fs::create_dir_all(&settings.data)?;
     for case in Case::chosen(&settings.cases)? {
-        let (machine, load_before) = (Machine::here(&settings.data)?, machine::load()?);
+        let (machine, load_before) = (Machine::here(&settings.data, case)?, machine::load()?);
         let (now, began) = (kith_tests::engines::now(), Instant::now());
         let figures = case.run(settings).await?;
         figures.iter().for_each(&mut tell);

@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::cases::Case;
 use crate::spread::Times;
+use crate::versions::versions;
 
 /// Syncs that are measured.
 const SYNCS: usize = 100;
@@ -26,14 +28,17 @@ pub struct Machine {
     pub kernel: String,
     /// The median time of writing 4 KiB and syncing them (`fdatasync`) where the data is, in milliseconds.
     pub sync_ms: f64,
+    /// The compiler, and the servers that the case needs, with their versions.
+    #[serde(default)]
+    pub versions: Vec<String>,
 }
 
 impl Machine {
-    /// This machine, with its data here.
+    /// This machine, with its data here, and what this case is measured with.
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub fn here(data: &Path) -> Result<Self> {
+    pub fn here(data: &Path, case: Case) -> Result<Self> {
         let processors = std::fs::read_to_string("/proc/cpuinfo")?;
         let memory = std::fs::read_to_string("/proc/meminfo")?;
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
@@ -47,6 +52,7 @@ impl Machine {
             memory_mib: kib / 1024,
             kernel: kernel.trim().to_owned(),
             sync_ms: sync_ms(data)?,
+            versions: versions(case),
         })
     }
 }
@@ -110,7 +116,7 @@ mod tests {
     #[test]
     fn this_machine_can_be_asked() {
         let dir = tempfile::tempdir().unwrap();
-        let machine = Machine::here(dir.path()).unwrap();
+        let machine = Machine::here(dir.path(), Case::StandaloneBulk).unwrap();
         assert!(machine.processors > 0 && machine.memory_mib > 0);
         assert!(load().unwrap() >= 0.0);
     }

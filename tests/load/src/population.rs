@@ -11,8 +11,8 @@ use uuid::Uuid;
 /// People of a pattern.
 pub const PATTERN: u64 = 8;
 
-/// The first millisecond of a month of a listing in CQL, so that a population is in one month however large it is.
-const BORN_MS: u64 = 20_460 * 24 * 60 * 60 * 1_000;
+/// The first millisecond of a month of a listing in CQL, so that a million are in one month; ten million are all born by now.
+const BORN_MS: u64 = 20_130 * 24 * 60 * 60 * 1_000;
 /// One new person every two seconds: a million in 23 days.
 const APART_MS: u64 = 2_000;
 
@@ -58,6 +58,12 @@ pub fn profile(n: u64) -> ProfileId {
     let version = (0x7000 | (chance >> 52)) << 64;
     let variant = (0b10 << 62) | (chance & (u128::MAX >> 66));
     ProfileId::from_uuid(Uuid::from_u128(time | version | variant))
+}
+
+/// The e-mail address of person `n`, in its normal form.
+#[must_use]
+pub fn email(n: u64) -> String {
+    format!("person-{n}@example.com")
 }
 
 /// An internal id of person `n`: one for each use.

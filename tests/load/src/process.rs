@@ -37,8 +37,17 @@ impl Standalone {
     /// # Errors
     /// When it does not become ready.
     pub async fn start(data: &Path, logs: &Path) -> Result<Self> {
+        Self::start_under(&[], data, logs).await
+    }
+
+    /// The same under a command that watches it.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_under(watch: &[String], data: &Path, logs: &Path) -> Result<Self> {
         let listen = free_address()?;
         let launch = Launch::new("kith")?
+            .under(watch)
             .with("KITH_LISTEN", listen)
             .with("KITH_DATA_DIR", data.display())
             .with("RUST_LOG", "info");
@@ -103,17 +112,52 @@ pub fn memory(process: &Process) -> Result<Memory> {
 /// # Errors
 /// When it is gone.
 pub fn processor_seconds(process: &Process) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id()))?;
-    // The name may hold anything; what follows its last bracket does not.
-    let (_, rest) = stat.rsplit_once(')').context("a name in brackets")?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = |place: usize| -> Result<f64> {
-        Ok(fields
-            .get(place)
-            .context("too few fields")?
-            .parse::<f64>()?)
-    };
-    Ok((ticks(11)? + ticks(12)?) / TICKS)
+    Ok(Stat::of(process.id())?.own_seconds)
+}
+
+/// The same of a process, the processes that it started, and those of them that ended and were waited for.
+///
+/// # Errors
+/// When it is gone.
+pub fn family_seconds(id: u32) -> Result<f64> {
+    let own = Stat::of(id)?;
+    let mut seconds = own.own_seconds + own.ended_seconds;
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(other) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that ends meanwhile is in its parent's account the next time.
+        if let Ok(stat) = Stat::of(other)
+            && stat.parent == id
+        {
+            seconds += stat.own_seconds + stat.ended_seconds;
+        }
+    }
+    Ok(seconds)
+}
+
+/// What `/proc` says of a process.
+struct Stat {
+    parent: u32,
+    own_seconds: f64,
+    ended_seconds: f64,
+}
+
+impl Stat {
+    fn of(id: u32) -> Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The name may hold anything; what follows its last bracket does not.
+        let (_, rest) = stat.rsplit_once(')').context("a name in brackets")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let field = |place: usize| fields.get(place).context("too few fields");
+        let seconds = |place: usize| -> Result<f64> { Ok(field(place)?.parse::<f64>()? / TICKS) };
+        Ok(Self {
+            parent: field(1)?.parse()?,
+            own_seconds: seconds(11)? + seconds(12)?,
+            ended_seconds: seconds(13)? + seconds(14)?,
+        })
+    }
 }
 
 /// Waits until a process does nothing: until what it owes in the background is done.
@@ -121,11 +165,19 @@ pub fn processor_seconds(process: &Process) -> Result<f64> {
 /// # Errors
 /// When it is not idle within two minutes.
 pub async fn idle(process: &Process) -> Result<()> {
+    idle_by(|| processor_seconds(process)).await
+}
+
+/// The same of whatever uses this processor time.
+///
+/// # Errors
+/// When it is not idle within two minutes.
+pub async fn idle_by(seconds: impl Fn() -> Result<f64>) -> Result<()> {
     let began = Instant::now();
     loop {
-        let before = processor_seconds(process)?;
+        let before = seconds()?;
         tokio::time::sleep(IDLE_FOR).await;
-        let used = processor_seconds(process)? - before;
+        let used = seconds()? - before;
         if used <= IDLE_PART * IDLE_FOR.as_secs_f64() + 0.5 / TICKS {
             return Ok(());
         }

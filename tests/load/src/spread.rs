@@ -12,6 +12,23 @@ impl Times {
         self.0.push(time);
     }
 
+    /// Adds those of another.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The time that this part of all does not exceed (0.5: the median), in milliseconds; 0 of nothing.
     #[must_use]
     pub fn quantile_ms(&self, part: f64) -> f64 {

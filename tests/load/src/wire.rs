@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -36,6 +36,15 @@ impl Connection {
     /// # Errors
     /// When the connection ends, or the answer has no length.
     pub async fn send(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
+        let Answer { status, body, .. } = self.ask(request).await?;
+        Ok((status, body))
+    }
+
+    /// The same, with when to come back.
+    ///
+    /// # Errors
+    /// When the connection ends, or the answer has no length.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.write_all(request).await?;
         loop {
             if let Some(head) = head_of(&self.buffer)? {
@@ -45,7 +54,11 @@ impl Connection {
                 }
                 let body = self.buffer[head.bytes..end].to_vec();
                 self.buffer.drain(..end);
-                return Ok((head.status, body));
+                return Ok(Answer {
+                    status: head.status,
+                    retry_after: head.retry_after,
+                    body,
+                });
             }
             ensure!(self.buffer.len() < HEAD_MAX, "a head that does not end");
             self.read().await?;
@@ -59,9 +72,21 @@ impl Connection {
     }
 }
 
+/// An answer, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// When to come back, in seconds, if it says so.
+    pub retry_after: Option<u64>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 #[derive(Debug, PartialEq)]
 struct Head {
     status: u16,
+    retry_after: Option<u64>,
     bytes: usize,
     body_bytes: usize,
 }
@@ -75,20 +100,20 @@ fn head_of(bytes: &[u8]) -> Result<Option<Head>> {
     let mut lines = text.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1));
     let status = status.context("no status")?.parse()?;
-    for line in lines {
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            let body_bytes = value.trim().parse()?;
-            let bytes = end + 4;
-            return Ok(Some(Head {
-                status,
-                bytes,
-                body_bytes,
-            }));
+    let (mut body_bytes, mut retry_after) = (None, None);
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        if name.eq_ignore_ascii_case("content-length") {
+            body_bytes = Some(value.trim().parse()?);
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            retry_after = Some(value.trim().parse()?);
         }
     }
-    bail!("an answer without a length: {status}")
+    Ok(Some(Head {
+        status,
+        retry_after,
+        bytes: end + 4,
+        body_bytes: body_bytes.with_context(|| format!("an answer without a length: {status}"))?,
+    }))
 }
 
 #[cfg(test)]
@@ -103,10 +128,18 @@ mod tests {
         }
         let head = Head {
             status: 202,
+            retry_after: None,
             bytes: text.len() - 5,
             body_bytes: 5,
         };
         assert_eq!(head_of(text).unwrap(), Some(head));
         assert!(head_of(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+    #[test]
+    fn an_answer_says_when_to_come_back() {
+        let text =
+            b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
+        let head = head_of(text).unwrap().unwrap();
+        assert_eq!((head.status, head.retry_after), (503, Some(7)));
     }
 }

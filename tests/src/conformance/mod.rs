@@ -64,12 +64,18 @@ type CaseFuture<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 pub struct Case<F> {
     /// Its name: a sentence.
     pub name: &'static str,
+    /// Whether it crashes the engine, which it does once.
+    pub crashes: bool,
     run: for<'a> fn(&'a mut F) -> CaseFuture<'a>,
 }
 
 macro_rules! cases {
-    ($($module:ident :: $case:ident),* $(,)?) => {
-        vec![$(Case { name: stringify!($case), run: |fixture| Box::pin($module::$case(fixture)) }),*]
+    ($($module:ident :: $case:ident $($crashes:ident)?),* $(,)?) => {
+        vec![$(Case {
+            name: stringify!($case),
+            crashes: [$(stringify!($crashes)),*].contains(&"crashes"),
+            run: |fixture| Box::pin($module::$case(fixture)),
+        }),*]
     };
 }
 
@@ -95,7 +101,7 @@ pub fn database_cases<F: DatabaseFixture>() -> Vec<Case<F>> {
         identity::links_are_read_with_their_evidence,
         identity::answers_come_in_the_order_of_the_statements,
         identity::a_lost_answer_is_unknown_and_never_refused,
-        identity::acknowledged_statements_survive_a_crash,
+        identity::acknowledged_statements_survive_a_crash crashes,
         owners::a_value_takes_several_owners,
         owners::owners_and_the_claim_of_one_value_do_not_mix,
         owners::an_owner_is_added_once_and_sent_again_in_force,
@@ -103,7 +109,7 @@ pub fn database_cases<F: DatabaseFixture>() -> Vec<Case<F>> {
         owners::an_owner_is_added_as_read_or_not_at_all,
         owners::of_many_first_owners_as_read_one_is_added,
         owners::many_owners_are_read_whole,
-        owners::acknowledged_owners_survive_a_crash,
+        owners::acknowledged_owners_survive_a_crash crashes,
         cells::a_partition_never_written_is_empty,
         cells::the_newest_trait_wins_in_any_order,
         cells::equal_times_keep_the_larger_bytes,
@@ -121,26 +127,26 @@ pub fn database_cases<F: DatabaseFixture>() -> Vec<Case<F>> {
         cells::a_late_write_of_any_kind_stays_purged,
         cells::what_is_newer_than_a_purge_stays,
         cells::of_two_purges_the_later_time_counts,
-        cells::acknowledged_purges_survive_a_crash,
-        cells::acknowledged_cells_survive_a_crash,
-        cells::earlier_writes_are_durable_with_a_durable_one,
+        cells::acknowledged_purges_survive_a_crash crashes,
+        cells::acknowledged_cells_survive_a_crash crashes,
+        cells::earlier_writes_are_durable_with_a_durable_one crashes,
         listing_control::a_listing_is_in_order_both_ways,
         listing_control::pages_go_on_after_any_id,
         listing_control::ids_years_apart_are_listed,
         listing_control::listings_do_not_mix,
-        listing_control::a_removed_profile_is_not_listed,
+        listing_control::a_removed_profile_is_not_listed crashes,
         listing_control::a_store_is_created_once,
-        listing_control::a_store_is_read_as_it_was_written,
-        listing_control::a_deleted_store_is_gone_and_never_made_again,
-        definitions::an_account_is_written_under_its_revision,
+        listing_control::a_store_is_read_as_it_was_written crashes,
+        listing_control::a_deleted_store_is_gone_and_never_made_again crashes,
+        definitions::an_account_is_written_under_its_revision crashes,
         definitions::of_many_writes_on_one_revision_one_is_applied,
         definitions::a_store_that_is_made_has_no_name_yet,
         definitions::a_created_store_is_named_whole,
         definitions::what_a_deleted_store_owes_stays_in_its_account,
-        definitions::a_part_of_a_store_is_written_under_its_version,
+        definitions::a_part_of_a_store_is_written_under_its_version crashes,
         definitions::of_many_groups_on_one_version_one_is_applied,
-        definitions::an_operation_is_kept_for_its_account,
-        definitions::the_key_of_page_tokens_is_the_same_for_ever,
+        definitions::an_operation_is_kept_for_its_account crashes,
+        definitions::the_key_of_page_tokens_is_the_same_for_ever crashes,
     ]
 }
 
@@ -157,7 +163,7 @@ pub fn log_cases<F: LogFixture>() -> Vec<Case<F>> {
         log::lag_counts_what_is_not_committed,
         log::large_records_pass_and_larger_ones_are_refused,
         log::a_dead_letter_keeps_everything,
-        log::acknowledged_records_survive_a_crash,
+        log::acknowledged_records_survive_a_crash crashes,
     ]
 }
 
@@ -169,17 +175,39 @@ where
 {
     let mut failed = Vec::new();
     for case in cases {
-        let outcome = async {
-            let mut fixture = make().await?;
-            (case.run)(&mut fixture).await
-        };
-        match tokio::time::timeout(std::time::Duration::from_secs(90), outcome).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => failed.push((case.name, error)),
-            Err(_) => failed.push((case.name, anyhow::anyhow!("did not end"))),
-        }
+        failed.extend(failure(&case, &make).await);
     }
     failed
+}
+
+/// As [`run`], all of them at once: for cases of which each spends its time on a crash that one server can have for all.
+pub async fn run_at_once<F, M, Fut>(
+    cases: Vec<Case<F>>,
+    make: M,
+) -> Vec<(&'static str, anyhow::Error)>
+where
+    M: Fn() -> Fut,
+    Fut: Future<Output = Result<F>>,
+{
+    let failures = cases.iter().map(|case| failure(case, &make));
+    let failures = futures_util::future::join_all(failures).await;
+    failures.into_iter().flatten().collect()
+}
+
+async fn failure<F, M, Fut>(case: &Case<F>, make: &M) -> Option<(&'static str, anyhow::Error)>
+where
+    M: Fn() -> Fut,
+    Fut: Future<Output = Result<F>>,
+{
+    let outcome = async {
+        let mut fixture = make().await?;
+        (case.run)(&mut fixture).await
+    };
+    match tokio::time::timeout(std::time::Duration::from_secs(90), outcome).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some((case.name, error)),
+        Err(_) => Some((case.name, anyhow::anyhow!("did not end"))),
+    }
 }
 
 // ------------------------------------------------------------------------------------------------- what cases are made of

@@ -1,6 +1,11 @@
 //! What is measured, by value.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use kith_domain::event::EventError;
+use kith_profiles::error::PublishError;
+use kith_runtime::metrics::{CATALOGUE, names};
 
 use crate::records::{good, profile};
 use crate::sim::Sim;
@@ -78,6 +83,72 @@ fn a_partition_of_somebody_else_has_no_lag_here() {
         (Some(0.0), Some(0.0)),
         "nor when the worker is gone"
     );
+}
+
+#[test]
+fn a_worker_shows_how_full_it_is() {
+    let mut sim = Sim::new();
+    sim.settings.records_in_flight_max = 8;
+    sim.run(async |sim| {
+        let of = |name: &str| sim.metric(name);
+        sim.log.assign(&[0]);
+        sim.pass(Duration::from_secs(1)).await;
+        assert_eq!(of("kith_worker_in_flight_records"), Some(0.0));
+        assert_eq!(of("kith_worker_in_flight_records_max"), Some(8.0));
+        assert_eq!(
+            of("kith_worker_in_flight_bytes_max"),
+            Some(f64::from(16 << 20))
+        );
+
+        sim.database.hold(profile(1));
+        sim.log.append(0, [good(1)]);
+        sim.pass(Duration::from_secs(1)).await;
+        assert_eq!(of("kith_worker_in_flight_records"), Some(1.0));
+        assert!(of("kith_worker_in_flight_bytes") > Some(0.0));
+
+        sim.database.let_go(profile(1));
+        sim.until_caught_up().await;
+        sim.pass(Duration::from_secs(1)).await;
+        assert_eq!(of("kith_worker_in_flight_records"), Some(0.0));
+        assert_eq!(of("kith_worker_in_flight_bytes"), Some(0.0));
+    })
+    .summary();
+}
+
+#[test]
+fn the_reasons_and_outcomes_of_the_catalogue_are_those_of_the_code() {
+    let values = |name: &str, label: &str| {
+        let metric = CATALOGUE.iter().find(|metric| metric.name == name).unwrap();
+        let label = metric.labels.iter().find(|one| one.name == label).unwrap();
+        label.values.iter().copied().collect::<BTreeSet<_>>()
+    };
+    let reasons = [
+        EventError::Empty,
+        EventError::Malformed,
+        EventError::UnknownVersion(2),
+        EventError::UnknownKind,
+        EventError::BadStamp,
+        EventError::NoTraits,
+        EventError::RepeatedTrait,
+        EventError::TooManyTraits,
+    ];
+    assert_eq!(
+        values(names::DEAD_LETTERS, "reason"),
+        reasons.iter().map(EventError::reason).collect()
+    );
+    let published = [
+        Ok(()),
+        Err(PublishError::Full),
+        Err(PublishError::TooLarge),
+        Err(PublishError::Unavailable(None)),
+    ];
+    for name in [names::PUBLISH_SECONDS, names::DEAD_LETTER_SECONDS] {
+        assert_eq!(
+            values(name, "outcome"),
+            published.iter().map(PublishError::outcome).collect(),
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -21,6 +21,14 @@ fn without_the_database_it_pauses_moves_no_offset_and_puts_nothing_aside() {
         sim.log.assign(&[0, 1]);
         sim.until("paused", || sim.log.has(&Call::Pause(vec![0, 1])))
             .await;
+        let waits =
+            |what: &str| sim.metric(&format!(r#"kith_worker_waiting{{dependency="{what}"}}"#));
+        sim.pass(Duration::from_secs(1)).await;
+        assert_eq!(waits("database"), Some(1.0));
+        assert_eq!(
+            (waits("log"), waits("dead_letters")),
+            (Some(0.0), Some(0.0))
+        );
         let (polls, tries) = (sim.log.polls(), sim.database.tries());
         sim.pass(Duration::from_secs(600)).await;
         assert_eq!(sim.log.committed(0) + sim.log.committed(1), 0);
@@ -36,6 +44,8 @@ fn without_the_database_it_pauses_moves_no_offset_and_puts_nothing_aside() {
         let up = sim.log.polls();
         sim.until_caught_up().await;
         assert!(sim.log.polls() > up);
+        sim.pass(Duration::from_secs(1)).await;
+        assert_eq!(waits("database"), Some(0.0));
     });
     let summary = ended.summary();
     assert_eq!((summary.applied, summary.dead_lettered), (200, 0));

@@ -107,7 +107,7 @@ mod tests {
     use super::super::{Event, TraitEvent};
     use super::*;
 
-    const EXAMPLE: &[u8] = include_bytes!("../../tests/data/purge-event-v1.json");
+    const EXAMPLE: &[u8] = include_bytes!("../../tests/golden/v1/purge-set-event.json");
 
     fn example() -> PurgeEvent {
         match Event::decode(EXAMPLE).unwrap() {
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_reader_of_traits_does_not_take_it_for_traits() {
         assert_eq!(TraitEvent::decode(EXAMPLE), Err(EventError::UnknownKind));
-        let traits = include_bytes!("../../tests/data/trait-event-v1.json");
+        let traits = include_bytes!("../../tests/golden/v1/trait-event.json");
         let disguised = std::str::from_utf8(traits)
             .unwrap()
             .replace(r#""kind":"traits""#, r#""kind":"purge""#);

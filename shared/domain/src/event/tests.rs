@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::*;
 use crate::traits::tests::any_write;
 
-const EXAMPLE: &[u8] = include_bytes!("../../tests/data/trait-event-v1.json");
+const EXAMPLE: &[u8] = include_bytes!("../../tests/golden/v1/trait-event.json");
 
 fn example() -> TraitEvent {
     TraitEvent::decode(EXAMPLE).unwrap()

@@ -19,6 +19,8 @@ mod harness;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod journals;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod log;

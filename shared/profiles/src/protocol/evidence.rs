@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kith_domain::id::{ClaimId, RequestId};
 use kith_domain::identifier::IdType;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::resolve::Question;
 
@@ -50,15 +51,25 @@ pub(super) fn evidence<'a>(
     claims: impl Iterator<Item = (&'a IdType, Option<ClaimId>)>,
 ) -> Bytes {
     let identifiers: Vec<_> = claims
-        .map(|(id_type, claim)| serde_json::json!({ "type": id_type, "claim": claim }))
+        .map(|(id_type, claim)| written(id_type, claim))
         .collect();
-    let evidence = serde_json::json!({
+    let settings = question.store.settings_version;
+    whole(question.request, settings, &identifiers)
+        .to_string()
+        .into()
+}
+
+fn written(id_type: &IdType, claim: Option<ClaimId>) -> Value {
+    json!({ "type": id_type, "claim": claim })
+}
+
+fn whole(request: RequestId, settings_version: u32, identifiers: &[Value]) -> Value {
+    json!({
         "version": VERSION,
-        "request": question.request,
-        "settings": question.store.settings_version,
+        "request": request,
+        "settings": settings_version,
         "identifiers": identifiers,
-    });
-    evidence.to_string().into()
+    })
 }
 
 /// The evidence of a request that settles what somebody else began.
@@ -89,6 +100,25 @@ mod tests {
             ("email", true)
         );
         assert_eq!((phone.id_type.as_str(), phone.claim), ("phone", None));
+    }
+
+    #[test]
+    fn the_golden_file_is_read_and_written_the_same() {
+        let golden = include_str!("../../tests/golden/v1/evidence.json");
+        let evidence = Evidence::decode(golden.as_bytes()).unwrap();
+        assert_eq!(
+            Evidence::decode(WRITTEN.as_bytes()).as_ref(),
+            Some(&evidence)
+        );
+        let carried = evidence.identifiers.iter();
+        let identifiers: Vec<_> = carried
+            .map(|one| written(&one.id_type, one.claim))
+            .collect();
+        let again = whole(evidence.request, evidence.settings_version, &identifiers);
+        assert_eq!(again.to_string(), golden);
+        // What a later release adds beside it.
+        let later = golden.replacen('{', r#"{"later":[1],"#, 1);
+        assert_eq!(Evidence::decode(later.as_bytes()), Some(evidence));
     }
 
     #[test]

@@ -78,15 +78,58 @@ pub static CATALOGUE: &[Metric] = &[
         "Requests that are worked on.",
     ),
     metric(
+        names::HTTP_IN_FLIGHT_MAX,
+        Kind::Gauge,
+        &[],
+        "Requests that may be worked on at once; more are refused.",
+    ),
+    metric(
+        names::HTTP_IN_FLIGHT_BYTES,
+        Kind::Gauge,
+        &[],
+        "Bytes of the bodies of requests that are worked on.",
+    ),
+    metric(
+        names::HTTP_IN_FLIGHT_BYTES_MAX,
+        Kind::Gauge,
+        &[],
+        "Bytes of bodies that may be worked on at once; requests with more are refused.",
+    ),
+    metric(
         names::HTTP_REFUSED,
         Kind::Counter,
-        &[open("reason")],
+        &[one_of(
+            "reason",
+            &[
+                "in_flight",
+                "bytes",
+                "log_unavailable",
+                "database_unavailable",
+                "rate_limit",
+            ],
+        )],
         "Requests answered 429 or 503 without being worked on, by reason.",
     ),
     metric(
         names::DB_STATEMENT_SECONDS,
         Kind::Histogram,
-        &[open("operation"), open("collection"), open("outcome")],
+        &[
+            open("operation"),
+            open("collection"),
+            one_of(
+                "outcome",
+                &[
+                    "ok",
+                    "applied",
+                    "refused",
+                    "unknown",
+                    "error",
+                    "unavailable",
+                    "corrupt",
+                    "fatal",
+                ],
+            ),
+        ],
         "Seconds of a database statement, by operation, table and outcome.",
     ),
     metric(
@@ -100,7 +143,7 @@ pub static CATALOGUE: &[Metric] = &[
         Kind::Histogram,
         &[one_of(
             "outcome",
-            &["acknowledged", "full", "too_large", "unavailable"],
+            &["ok", "full", "too_large", "unavailable"],
         )],
         "Seconds until a record was durable in the log, or was not.",
     ),
@@ -113,7 +156,18 @@ pub static CATALOGUE: &[Metric] = &[
     metric(
         names::RETRIES,
         Kind::Counter,
-        &[open("operation")],
+        &[one_of(
+            "operation",
+            &[
+                "conditional",
+                "resolve",
+                "poll",
+                "persist",
+                "purge",
+                "dead_letter",
+                "commit",
+            ],
+        )],
         "Operations tried again.",
     ),
     metric(
@@ -125,7 +179,7 @@ pub static CATALOGUE: &[Metric] = &[
     metric(
         names::BREAKER_STATE,
         Kind::Gauge,
-        &[open("dependency")],
+        &[one_of("dependency", &["database", "log"])],
         "0: closed. 1: half open, a request tries the dependency. 2: open, requests are answered 503 at once.",
     ),
     metric(
@@ -143,13 +197,58 @@ pub static CATALOGUE: &[Metric] = &[
     metric(
         names::LOG_RECORDS,
         Kind::Counter,
-        &[open("outcome")],
+        &[one_of(
+            "outcome",
+            &["applied", "dead_lettered", "abandoned"],
+        )],
         "Records read from the trait log, by how they ended. The outcomes add up to the records read.",
+    ),
+    metric(
+        names::WORKER_IN_FLIGHT_RECORDS,
+        Kind::Gauge,
+        &[],
+        "Records that the worker has read and not yet done.",
+    ),
+    metric(
+        names::WORKER_IN_FLIGHT_RECORDS_MAX,
+        Kind::Gauge,
+        &[],
+        "Records in flight past which the worker reads nothing more.",
+    ),
+    metric(
+        names::WORKER_IN_FLIGHT_BYTES,
+        Kind::Gauge,
+        &[],
+        "Bytes of records that the worker holds.",
+    ),
+    metric(
+        names::WORKER_IN_FLIGHT_BYTES_MAX,
+        Kind::Gauge,
+        &[],
+        "Bytes of records held past which the worker reads nothing more.",
+    ),
+    metric(
+        names::WORKER_WAITING,
+        Kind::Gauge,
+        &[one_of("dependency", &["database", "dead_letters", "log"])],
+        "1 while the worker cannot go on without this dependency, and tries again.",
     ),
     metric(
         names::DEAD_LETTERS,
         Kind::Counter,
-        &[open("reason")],
+        &[one_of(
+            "reason",
+            &[
+                "empty",
+                "malformed",
+                "unknown_version",
+                "unknown_kind",
+                "bad_stamp",
+                "no_traits",
+                "repeated_trait",
+                "too_many_traits",
+            ],
+        )],
         "Records put aside because no retry can make them good, by reason.",
     ),
     metric(
@@ -182,7 +281,7 @@ pub static CATALOGUE: &[Metric] = &[
     metric(
         names::CORRUPT_ROWS,
         Kind::Counter,
-        &[open("kind")],
+        &[one_of("kind", &["row", "pointer", "link"])],
         "Rows read that no code of ours could have written.",
     ),
     metric(
@@ -216,6 +315,12 @@ pub static CATALOGUE: &[Metric] = &[
         "Bytes that are free on the disk of the data directory.",
     ),
     metric(
+        names::DISK_FREE_BYTES_MIN,
+        Kind::Gauge,
+        &[],
+        "Free bytes on that disk below which writes are answered 503.",
+    ),
+    metric(
         names::SPANS_DROPPED,
         Kind::Counter,
         &[one_of(
@@ -245,7 +350,26 @@ pub static CATALOGUE: &[Metric] = &[
     metric(
         names::TASK_PANICS,
         Kind::Counter,
-        &[open("task")],
+        &[one_of(
+            "task",
+            &[
+                "bulk",
+                "change_identifiers",
+                "create",
+                "create group",
+                "create store",
+                "delete",
+                "delete group",
+                "delete store",
+                "finish deletion",
+                "patch",
+                "remove_identifiers",
+                "replace settings",
+                "resume deletions",
+                "update group",
+                "update store",
+            ],
+        )],
         "Tasks that panicked, each of them a bug.",
     ),
     metric(
@@ -271,6 +395,12 @@ pub static CATALOGUE: &[Metric] = &[
         Kind::Gauge,
         &[],
         "Open files of the process.",
+    ),
+    metric(
+        names::PROCESS_MAX_FDS,
+        Kind::Gauge,
+        &[],
+        "Files that the process may have open at once.",
     ),
     metric(
         names::PROCESS_THREADS,

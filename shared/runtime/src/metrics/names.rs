@@ -6,6 +6,12 @@ pub const HTTP_REQUESTS: &str = "kith_http_requests_total";
 pub const HTTP_REQUEST_SECONDS: &str = "kith_http_request_seconds";
 /// Requests that are worked on.
 pub const HTTP_IN_FLIGHT: &str = "kith_http_in_flight";
+/// Requests that may be worked on at once.
+pub const HTTP_IN_FLIGHT_MAX: &str = "kith_http_in_flight_max";
+/// Bytes of bodies of what is worked on.
+pub const HTTP_IN_FLIGHT_BYTES: &str = "kith_http_in_flight_bytes";
+/// Bytes of bodies that may be worked on at once.
+pub const HTTP_IN_FLIGHT_BYTES_MAX: &str = "kith_http_in_flight_bytes_max";
 /// Requests answered without being worked on.
 pub const HTTP_REFUSED: &str = "kith_http_refused_total";
 /// Time of a database statement.
@@ -28,6 +34,16 @@ pub const LOG_LAG_RECORDS: &str = "kith_log_lag_records";
 pub const LOG_LAG_SECONDS: &str = "kith_log_lag_seconds";
 /// Records of the log by how they ended.
 pub const LOG_RECORDS: &str = "kith_log_records_total";
+/// Records of the worker in flight.
+pub const WORKER_IN_FLIGHT_RECORDS: &str = "kith_worker_in_flight_records";
+/// Records that the worker may have in flight.
+pub const WORKER_IN_FLIGHT_RECORDS_MAX: &str = "kith_worker_in_flight_records_max";
+/// Bytes of records that the worker holds.
+pub const WORKER_IN_FLIGHT_BYTES: &str = "kith_worker_in_flight_bytes";
+/// Bytes of records that the worker may hold.
+pub const WORKER_IN_FLIGHT_BYTES_MAX: &str = "kith_worker_in_flight_bytes_max";
+/// What the worker waits for.
+pub const WORKER_WAITING: &str = "kith_worker_waiting";
 /// Records put aside.
 pub const DEAD_LETTERS: &str = "kith_dead_letters_total";
 /// Time until a dead letter is durable.
@@ -50,6 +66,8 @@ pub const EMBEDDED_SYNC_SECONDS: &str = "kith_embedded_sync_seconds";
 pub const EMBEDDED_QUEUE_JOBS: &str = "kith_embedded_queue_jobs";
 /// Room on the disk of the data directory.
 pub const DISK_FREE_BYTES: &str = "kith_disk_free_bytes";
+/// Room on that disk below which writes are refused.
+pub const DISK_FREE_BYTES_MIN: &str = "kith_disk_free_bytes_min";
 /// Spans that were not exported.
 pub const SPANS_DROPPED: &str = "kith_spans_dropped_total";
 /// Whether the credentials file is refused.
@@ -68,6 +86,8 @@ pub const PROCESS_RESIDENT_MEMORY: &str = "process_resident_memory_bytes";
 pub const PROCESS_CPU: &str = "process_cpu_seconds_total";
 /// Open files of the process.
 pub const PROCESS_OPEN_FDS: &str = "process_open_fds";
+/// Files that the process may have open.
+pub const PROCESS_MAX_FDS: &str = "process_max_fds";
 /// Threads of the process.
 pub const PROCESS_THREADS: &str = "process_threads";
 /// When the process started.

@@ -1,6 +1,7 @@
 //! The process itself, from Linux' `/proc/self`. Elsewhere these metrics are absent.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use ::metrics::{counter, gauge};
 
@@ -8,6 +9,9 @@ use super::names;
 
 /// Ticks of processor time a second in `/proc`, on every Linux that we build for (`USER_HZ`).
 const TICKS_PER_SECOND: u64 = 100;
+
+/// When this process started, as found first.
+static STARTED: OnceLock<f64> = OnceLock::new();
 
 /// Reads and sets the metrics of the process. A few microseconds; called for each scrape.
 #[expect(clippy::cast_precision_loss, reason = "Prometheus has floats only")]
@@ -28,12 +32,21 @@ pub(super) fn observe() {
             .ok()
             .and_then(|s| field(&s, "btime"))
         {
-            let started = times.started as f64 / TICKS_PER_SECOND as f64;
-            gauge!(names::PROCESS_START_TIME).set(boot as f64 + started);
+            let after_boot = times.started as f64 / TICKS_PER_SECOND as f64;
+            // The kernel works out the time of its start anew each time, and goes to and fro by a second: whoever counts
+            // starts by changes must not see those.
+            let started = *STARTED.get_or_init(|| boot as f64 + after_boot);
+            gauge!(names::PROCESS_START_TIME).set(started);
         }
     }
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
         gauge!(names::PROCESS_OPEN_FDS).set(files.count() as f64);
+    }
+    // Without a limit there is nothing to show; the kernel's word for that is no number.
+    if let Ok(limits) = fs::read_to_string("/proc/self/limits")
+        && let Some(files) = field(&limits, "Max open files")
+    {
+        gauge!(names::PROCESS_MAX_FDS).set(files as f64);
     }
 }
 
@@ -72,6 +85,15 @@ mod tests {
         assert_eq!(field(status, "VmRSS:"), Some(12_345));
         assert_eq!(field(status, "Threads:"), Some(7));
         assert_eq!(field(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn the_soft_limit_is_the_first_of_its_line() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                      Max open files            1024                 524288               files\n";
+        assert_eq!(field(limits, "Max open files"), Some(1024));
+        let none = "Max open files            unlimited            unlimited            files\n";
+        assert_eq!(field(none, "Max open files"), None);
     }
 
     #[test]

@@ -75,6 +75,9 @@ fn counters_with_known_labels_are_there_from_the_start() {
         r#"kith_resolve_total{outcome="created"}"#,
         r#"kith_resolve_total{outcome="merged"}"#,
         r#"kith_log_rebalances_total{kind="lost"}"#,
+        r#"kith_http_refused_total{reason="in_flight"}"#,
+        r#"kith_dead_letters_total{reason="malformed"}"#,
+        r#"kith_corrupt_rows_total{kind="pointer"}"#,
         r#"kith_spans_dropped_total{reason="queue_full"}"#,
     ] {
         assert!(value(&text, series).is_some(), "{series}\n{text}");
@@ -95,7 +98,9 @@ fn the_version_and_the_process_are_shown() {
             "{text}"
         );
         assert!(value(&text, "process_threads").unwrap() >= 1.0);
-        assert!(value(&text, "process_open_fds").unwrap() >= 3.0);
+        let open = value(&text, "process_open_fds").unwrap();
+        assert!(open >= 3.0);
+        assert!(value(&text, "process_max_fds").unwrap() > open);
         assert!(value(&text, "process_start_time_seconds").unwrap() > 1.7e9);
         assert!(value(&text, "process_cpu_seconds_total").is_some());
     }

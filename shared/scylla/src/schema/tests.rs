@@ -86,3 +86,58 @@ fn keys_come_first_and_in_order() {
 fn link_sorts_before_member() {
     assert!("link" < "member");
 }
+
+/// The file is frozen (`docs/formats.md`): services of the first release go on reading and writing these columns during an upgrade.
+#[test]
+fn every_column_of_the_first_release_is_there_as_it_was() {
+    let golden = include_str!("../../tests/golden/v1/schema.txt");
+    let mut table: Option<&Table> = None;
+    let mut columns = 0;
+    for line in golden.lines().filter(|line| !line.starts_with('#')) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        if let [name, family] = words[..] {
+            let found = TABLES.iter().find(|table| table.name == name);
+            let found = found.unwrap_or_else(|| panic!("no {name}"));
+            assert_eq!(
+                format!("{:?}", found.family).to_lowercase(),
+                family,
+                "{name}"
+            );
+            table = Some(found);
+        } else {
+            let [name, cql_type, place] = words[..] else {
+                panic!("{line}");
+            };
+            let of = table.unwrap();
+            let found = of.columns.iter().find(|column| column.name == name);
+            let found = found.unwrap_or_else(|| panic!("no {}.{name}", of.name));
+            assert_eq!(
+                (found.cql_type, found.place.as_str()),
+                (cql_type, place),
+                "{}.{name}",
+                of.name
+            );
+            columns += 1;
+        }
+    }
+    assert!(columns > 60, "{columns}");
+}
+
+/// A key column more would be another table; what a later release adds, an earlier one leaves out when it writes.
+#[test]
+fn no_key_column_has_come_since_the_first_release() {
+    let golden = include_str!("../../tests/golden/v1/schema.txt");
+    let keys = |line: &&str| line.ends_with("partition_key") || line.ends_with("clustering");
+    let old_tables: Vec<_> = golden
+        .lines()
+        .filter(|line| !line.starts_with([' ', '#']))
+        .collect();
+    let is_old = |table: &&Table| {
+        old_tables
+            .iter()
+            .any(|line| line.split(' ').next() == Some(table.name))
+    };
+    let now = TABLES.iter().filter(is_old).flat_map(|table| table.columns);
+    let now = now.filter(|column| matches!(column.place, Place::Partition | Place::Clustering));
+    assert_eq!(now.count(), golden.lines().filter(keys).count());
+}

@@ -9,6 +9,7 @@
 
 mod cells;
 mod control;
+mod golden;
 mod harness;
 mod identity;
 mod listing;

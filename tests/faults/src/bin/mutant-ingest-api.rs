@@ -58,6 +58,8 @@ enum Mutant {
     Omits(Omission),
     /// A claim that is refused is taken all the same.
     ForcesClaims,
+    /// It panics where it would claim.
+    Panics,
 }
 
 impl Mutant {
@@ -67,6 +69,7 @@ impl Mutant {
             "resend" => Some(Self::Omits(Omission::Resend)),
             "earliest-survives" => Some(Self::Omits(Omission::EarliestSurvives)),
             "forced-claims" => Some(Self::ForcesClaims),
+            "panics" => Some(Self::Panics),
             _ => None,
         }
     }
@@ -77,7 +80,7 @@ fn mutate(engines: Engines, mutant: Mutant, behind: Duration) -> Mutated {
         parts: environment::Parts {
             database: Tampered {
                 inner: engines.database,
-                how: Forces(matches!(mutant, Mutant::ForcesClaims)),
+                how: Claims(mutant),
             },
             log: engines.log,
             clock: Behind {
@@ -89,7 +92,7 @@ fn mutate(engines: Engines, mutant: Mutant, behind: Duration) -> Mutated {
         },
         omission: match mutant {
             Mutant::Omits(omission) => Some(omission),
-            Mutant::None | Mutant::ForcesClaims => None,
+            Mutant::None | Mutant::ForcesClaims | Mutant::Panics => None,
         },
     }
 }
@@ -98,17 +101,17 @@ type Log = <Engines as Environment>::Log;
 type Ids = <Engines as Environment>::Ids;
 
 struct Mutated {
-    parts: environment::Parts<Tampered<Cql, Forces>, Log, Behind, Ids>,
+    parts: environment::Parts<Tampered<Cql, Claims>, Log, Behind, Ids>,
     omission: Option<Omission>,
 }
 
 impl Environment for Mutated {
-    type Database = Tampered<Cql, Forces>;
+    type Database = Tampered<Cql, Claims>;
     type Log = Log;
     type Clock = Behind;
     type Ids = Ids;
 
-    fn database(&self) -> &Tampered<Cql, Forces> {
+    fn database(&self) -> &Tampered<Cql, Claims> {
         &self.parts.database
     }
 
@@ -150,18 +153,22 @@ impl Clock for Behind {
     }
 }
 
-/// Whether a claim is taken whatever its condition says.
-struct Forces(bool);
+/// What becomes of claims.
+struct Claims(Mutant);
 
-impl Tamper<Cql> for Forces {
+impl Tamper<Cql> for Claims {
     async fn attempt(
         &self,
         inner: &Cql,
         statements: &[Conditional],
         durability: Durability,
     ) -> Vec<Outcome> {
+        assert!(
+            !matches!(self.0, Mutant::Panics),
+            "this mutant was told to panic"
+        );
         let mut outcomes = inner.attempt(statements, durability).await;
-        if self.0 {
+        if matches!(self.0, Mutant::ForcesClaims) {
             for (statement, outcome) in statements.iter().zip(&mut outcomes) {
                 *outcome = force(inner, statement, *outcome, durability).await;
             }

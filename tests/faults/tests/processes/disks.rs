@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,7 +57,7 @@ impl Disk {
         Ok(free.trim().parse()?)
     }
 
-    /// Fills it until so many bytes are free.
+    /// Fills it until so many bytes are free, or fewer: whoever else writes there may have taken the last ones.
     fn fill(&self, leave: usize) -> Result<()> {
         let mut file = File::options()
             .create(true)
@@ -66,7 +66,10 @@ impl Disk {
         for size in [MIB, 4 << 10] {
             let chunk = vec![1; size];
             while self.free()? >= leave + size {
-                file.write_all(&chunk)?;
+                match file.write_all(&chunk) {
+                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                    written => written?,
+                }
             }
         }
         Ok(())

@@ -32,7 +32,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let place = Place::on(cql_nodes()?, kafka_bootstrap()?);
     place.migrate().await?;
     let writer = PlainWriter::connect(&place.cql_nodes, &place.keyspace).await?;
-    fill(&place, &writer, settings.profiles).await?;
+    fill(&place, &writer, settings.profiles, Extent::Listed).await?;
     let mut figures = partitions(&writer, settings.profiles).await?;
     drop(writer);
 
@@ -76,7 +76,13 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-async fn fill(place: &Place, writer: &PlainWriter, profiles: u64) -> Result<()> {
+/// A keyspace with so many profiles.
+pub(super) async fn fill(
+    place: &Place,
+    writer: &PlainWriter,
+    profiles: u64,
+    extent: Extent,
+) -> Result<()> {
     let config = CqlConfig {
         nodes: place.cql_nodes.clone(),
         keyspace: place.keyspace.parse()?,
@@ -87,7 +93,7 @@ async fn fill(place: &Place, writer: &PlainWriter, profiles: u64) -> Result<()> 
     let cql = Cql::connect(&config).await?;
     let store: StoreId = STORE.parse()?;
     let store = cql.store(store).await?.context("the development store")?;
-    prefill(&cql, writer, &store, profiles, Extent::Listed).await
+    prefill(&cql, writer, &store, profiles, extent).await
 }
 
 /// How the rows of the listing lie in partitions. All must be there.

@@ -1,28 +1,23 @@
 //! Creates on the standalone: closed loops of callers, of new people and of known ones.
 
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use futures_util::future::try_join_all;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::folder;
-use crate::caller::{ACCOUNT, STORE, TOKEN};
+use crate::closed_loop::{self, Answered, Create};
 use crate::figure::Figure;
+use crate::message::create;
 use crate::process::{Standalone, idle, memory, processor_seconds};
 use crate::settings::Settings;
 use crate::spread::{Times, median};
 use crate::walk::count;
-use crate::wire::Connection;
 
 pub(super) const ABOUT: &str = "Callers of Create Profile at one `kith` process on its embedded store, each with a connection of its own and one request after \
 another; every answer is on the disk before it is given. A new person has an e-mail address, a phone number and a first name; a known one \
-sends the address and another first name. Repetitions of every number of callers are interleaved, medians; the spread is the largest \
-rate less the smallest, in hundredths of the median. Processor time is that of the process, its worker included, until it is idle again. New people get \
+sends the address and another first name. Repetitions of every number of callers are interleaved. Processor time is that of the process, its worker included, until it is idle again. New people get \
 ids that nobody else has, known ones the id that they have, and at the end as many are listed as were made.";
 
 const NAME: &str = "standalone-create";
@@ -39,13 +34,6 @@ struct Series {
     processor_ms: Vec<f64>,
     p50_ms: Vec<f64>,
     p99_ms: Vec<f64>,
-}
-
-#[derive(Debug)]
-struct Answered {
-    person: usize,
-    id: String,
-    took: Duration,
 }
 
 pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
@@ -109,18 +97,16 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
 }
 
 impl Series {
-    fn figures(&self, what: &str) -> [Figure; 5] {
-        let middle = median(&self.rates);
-        let most = self.rates.iter().copied().fold(f64::MIN, f64::max);
-        let least = self.rates.iter().copied().fold(f64::MAX, f64::min);
+    fn figures(&self, what: &str) -> [Figure; 4] {
         [
-            ("rate", middle, "requests/s"),
-            ("rate_spread", 100.0 * (most - least) / middle, "%"),
-            ("p50", median(&self.p50_ms), "ms"),
-            ("p99", median(&self.p99_ms), "ms"),
-            ("processor", median(&self.processor_ms), "ms/request"),
+            ("rate", &self.rates, "requests/s"),
+            ("p50", &self.p50_ms, "ms"),
+            ("p99", &self.p99_ms, "ms"),
+            ("processor", &self.processor_ms, "ms/request"),
         ]
-        .map(|(name, value, unit)| Figure::shown(&format!("{NAME}.{what}_{name}"), value, unit))
+        .map(|(name, values, unit)| {
+            Figure::shown(&format!("{NAME}.{what}_{name}"), median(values), unit).of(values)
+        })
     }
 }
 
@@ -134,11 +120,12 @@ async fn measure(
 ) -> Result<Vec<Answered>> {
     idle(&kith.process).await?;
     let before = processor_seconds(&kith.process)?;
-    let next = Cell::new(0);
-    let began = Instant::now();
-    let work = (0..callers).map(|_| caller(kith.address, &next, began + limit, &person));
-    let answers: Vec<Answered> = try_join_all(work).await?.into_iter().flatten().collect();
-    let seconds = began.elapsed().as_secs_f64();
+    let request = |n| {
+        let (person, contact) = person(n);
+        let request = create(&json!({ "Contact": contact }));
+        Create { person, request }
+    };
+    let (answers, took) = closed_loop::run(kith.address, callers, limit, request).await?;
     idle(&kith.process).await?;
     let used = processor_seconds(&kith.process)? - before;
     let mut times = Times::default();
@@ -146,49 +133,11 @@ async fn measure(
         times.push(one.took);
     }
     let requests = answers.len() as f64;
-    series.rates.push(requests / seconds);
+    series.rates.push(requests / took.as_secs_f64());
     series.processor_ms.push(1e3 * used / requests);
     series.p50_ms.push(times.quantile_ms(0.5));
     series.p99_ms.push(times.quantile_ms(0.99));
     Ok(answers)
-}
-
-/// One caller: all of them take their people from one row.
-async fn caller(
-    address: SocketAddr,
-    next: &Cell<usize>,
-    until: Instant,
-    person: &impl Fn(usize) -> (usize, Value),
-) -> Result<Vec<Answered>> {
-    let mut connection = Connection::open(address).await?;
-    let mut answers = Vec::new();
-    while Instant::now() < until {
-        let (person, contact) = person(next.replace(next.get() + 1));
-        let request = request(&contact);
-        let began = Instant::now();
-        let (status, body) = connection.send(&request).await?;
-        let took = began.elapsed();
-        ensure!(
-            status == 202,
-            "{status}: {}",
-            String::from_utf8_lossy(&body)
-        );
-        let answer: Value = serde_json::from_slice(&body)?;
-        let id = answer["id"].as_str().context("no id")?.to_owned();
-        answers.push(Answered { person, id, took });
-    }
-    Ok(answers)
-}
-
-fn request(contact: &Value) -> Vec<u8> {
-    let body = json!({ "traits": { "Contact": contact } }).to_string();
-    let credential = BASE64_STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
-    format!(
-        "POST /v1/Stores/{STORE}/Profiles HTTP/1.1\r\nhost: kith\r\nauthorization: Basic {credential}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }
 
 fn contact(n: usize) -> Value {

@@ -88,7 +88,8 @@ async fn starts(data: &Path, logs: &Path, times: usize) -> Result<f64> {
     Ok(ready.quantile_ms(0.5))
 }
 
-async fn fill(data: &Path, profiles: u64) -> Result<()> {
+/// A store with so many profiles.
+pub(super) async fn fill(data: &Path, profiles: u64) -> Result<()> {
     let options = Options::new(data, Arc::new(now));
     let engine = tokio::task::spawn_blocking(move || Embedded::open(options)).await??;
     let store = development_store(ACCOUNT.parse()?, now(), &SystemIds);

@@ -21,6 +21,8 @@ const AT_ONCE: usize = 128;
 pub struct PlainWriter {
     session: Session,
     keyspace: String,
+    claim: PreparedStatement,
+    release: PreparedStatement,
     point: PreparedStatement,
     link: PreparedStatement,
     kill: PreparedStatement,
@@ -41,7 +43,13 @@ impl PlainWriter {
             .default_execution_profile_handle(profile.into_handle())
             .build()
             .await?;
-        let node = format!("{keyspace}.node");
+        let (claims, node) = (format!("{keyspace}.claim"), format!("{keyspace}.node"));
+        let claim = format!(
+            "INSERT INTO {claims} (key, profile, claim_id, added_at, place, by_request) VALUES (?, ?, ?, ?, ?, ?)"
+        );
+        let release = format!(
+            "INSERT INTO {claims} (key, profile, claim_id, by_request) VALUES (?, null, ?, ?)"
+        );
         let point = format!(
             "INSERT INTO {node} (store, profile, parent, parent_token) VALUES (?, ?, ?, ?)"
         );
@@ -51,6 +59,8 @@ impl PlainWriter {
         );
         let kill = format!("INSERT INTO {node} (store, profile, dead) VALUES (?, ?, ?)");
         Ok(Self {
+            claim: session.prepare(claim).await?,
+            release: session.prepare(release).await?,
             point: session.prepare(point).await?,
             link: session.prepare(link).await?,
             kill: session.prepare(kill).await?,
@@ -84,6 +94,34 @@ impl PlainWriter {
     async fn one(&self, statement: &Conditional) -> Result<()> {
         let session = &self.session;
         let done = match statement {
+            Conditional::Claim {
+                key,
+                id,
+                profile,
+                added_at,
+                place,
+                by_request,
+                ..
+            } => {
+                let (key, profile, id) =
+                    (key.as_bytes().as_slice(), profile.as_uuid(), id.as_uuid());
+                let (time, place) = (added_at.as_micros(), i32::from(*place));
+                let values = (key, profile, id, time, place, by_request.as_uuid());
+                session.execute_unpaged(&self.claim, values).await
+            }
+            Conditional::Release {
+                key,
+                id,
+                by_request,
+                ..
+            } => {
+                let values = (
+                    key.as_bytes().as_slice(),
+                    id.as_uuid(),
+                    by_request.as_uuid(),
+                );
+                session.execute_unpaged(&self.release, values).await
+            }
             Conditional::Point {
                 child,
                 parent,
@@ -114,11 +152,9 @@ impl PlainWriter {
                 let values = (at.store.as_uuid(), at.profile.as_uuid(), id.as_uuid());
                 session.execute_unpaged(&self.kill, values).await
             }
-            Conditional::Claim { .. }
-            | Conditional::Release { .. }
-            | Conditional::Share { .. }
-            | Conditional::Unshare { .. }
-            | Conditional::Void { .. } => bail!("no plain form of this statement is known here"),
+            Conditional::Share { .. } | Conditional::Unshare { .. } | Conditional::Void { .. } => {
+                bail!("no plain form of this statement is known here")
+            }
         };
         done?;
         Ok(())

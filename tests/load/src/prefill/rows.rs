@@ -11,7 +11,7 @@ use kith_domain::traits::{CellBytes, TraitValue, TraitWrite};
 use kith_profiles::ports::{CellBatch, CellWrite, Conditional, IdentRow, LinkRow};
 
 use super::Extent;
-use crate::population::{Fate, fate, internal, merged_into, profile};
+use crate::population::{self, Fate, fate, internal, merged_into, profile};
 
 /// What an internal id is for.
 const CLAIM: u64 = 1;
@@ -150,7 +150,7 @@ impl Rows {
 fn email(n: u64) -> Identifier {
     Identifier {
         id_type: IdType::new("email"),
-        value: IdentifierValue::new(&format!("person-{n}@example.com")),
+        value: IdentifierValue::new(&population::email(n)),
     }
 }
 

@@ -1,0 +1,215 @@
+//! Creates on Kafka and Cassandra, beside what the drivers alone can do there.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use kith_tests::pair::Shape;
+use kith_tests::servers::Place;
+use kith_tests::topics;
+
+use crate::asking::{create, locked};
+use crate::bare::{Bare, Rates, Sample, ceiling};
+use crate::caller::Caller;
+use crate::counted::{Counts, Work};
+use crate::figure::Figure;
+use crate::people::{KINDS, Load, People, Person, contact};
+use crate::pipeline::{Measured, Pipeline, middle_and_spread, place};
+use crate::process::memory;
+use crate::settings::Settings;
+use crate::spread::median;
+use crate::walk::count;
+
+pub(super) const ABOUT: &str = "Callers of Create Profile at one `ingest-api`, with one `trait-worker` behind it, on one Cassandra and one Kafka: so many at once, \
+each with a connection of its own and one request after another. The number in a name is that of the identifiers of a request, beside which \
+it has a first name: `new` people nobody knows, `known` ones are sent with another first name, `attach` is a known person with one \
+identifier more, `merge` two known people who turn out to be one, `mixed` are 90 known, 9 new and 1 merge of a hundred. Bare loops do one \
+kind of work at a time, with the drivers and nothing else: the services' own texts, consistency, settings, records and as many at once, in \
+the same tables, for half as long. The ceiling is 1 / sum(n / R): n is how often a request has something done for it, as both services have \
+counted it when the last is answered (what the worker does meanwhile is in it), and R the rate of its bare loop in the same repetition. \
+Repetitions of all loops are interleaved; figures are medians, those of a part of the ceiling of each repetition's own. New people get ids \
+that nobody else has, all others the id that they must have; at the end as many are listed as there are, and of every fiftieth that nobody \
+changed all identifiers lead to it.";
+
+const NAME: &str = "pipeline-create";
+/// Parts of the ceiling that must be reached.
+const KNOWN_PART: f64 = 0.90;
+const NEW_PART: f64 = 0.80;
+/// What a service may hold at most, in MiB.
+const MEMORY_MIB: f64 = 150.0;
+/// Work that is done less often than this for a request is not worth a row.
+const RARE: f64 = 0.01;
+/// Of so many people one is looked up at the end.
+const LOOKED_AT: usize = 50;
+
+/// What the repetitions of one load gave.
+#[derive(Debug, Default)]
+struct Series {
+    rates: Vec<f64>,
+    ceilings: Vec<f64>,
+    parts: Vec<f64>,
+    p50_ms: Vec<f64>,
+    p99_ms: Vec<f64>,
+    ingest_ms: Vec<f64>,
+    worker_ms: Vec<f64>,
+    each: Vec<Counts>,
+}
+
+pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
+    let (place, at_once) = (place().await?, settings.in_flight);
+    let people = Arc::new(Mutex::new(People::none(at_once)));
+    let pipeline = Pipeline::start(&place, Shape::single(), people, at_once).await?;
+    pipeline.settle(&KINDS).await?;
+    let bare = Bare::new(&place, sample(&place).await?, at_once).await?;
+    let limit = Duration::from_millis(settings.loop_ms);
+    let request = create(&contact(&somebody(), "Somebody"));
+
+    let mut limits: BTreeMap<(Work, Option<usize>), Vec<f64>> = BTreeMap::new();
+    let mut all: [Series; Load::ALL.len()] = Default::default();
+    for _ in 0..settings.repetitions {
+        let rates = bare.measure(limit / 2, &request).await?;
+        for (work, rate) in &rates.0 {
+            limits.entry(work.clone()).or_default().push(*rate);
+        }
+        for (load, series) in Load::ALL.into_iter().zip(&mut all) {
+            let measured = pipeline.measure(load, limit).await?;
+            series.push(load, measured, &rates)?;
+        }
+    }
+    check(&pipeline).await?;
+    let ingest = memory(pipeline.ingest()?)?;
+    let worker = memory(pipeline.pair.workers.first().context("a worker")?)?;
+    pipeline.pair.stop().await?;
+
+    let mut figures = Vec::new();
+    for (load, series) in Load::ALL.into_iter().zip(all) {
+        figures.extend(series.figures(load));
+    }
+    for ((work, identifiers), rates) in limits {
+        let name = match identifiers {
+            Some(identifiers) => format!("bare_{}_{identifiers}_rate", work.name()),
+            None => format!("bare_{}_rate", work.name()),
+        };
+        figures.push(shown(&name, median(&rates), "a second"));
+    }
+    for (name, peak) in [("ingest", ingest.peak), ("worker", worker.peak)] {
+        let case = format!("{NAME}.{name}_memory_at_most");
+        figures.push(Figure::below(&case, peak, "MiB", MEMORY_MIB));
+    }
+    Ok(figures)
+}
+
+impl Series {
+    fn push(&mut self, load: Load, measured: Measured, rates: &Rates) -> Result<()> {
+        let Measured {
+            asked,
+            each,
+            ingest_ms,
+            worker_ms,
+        } = measured;
+        let most = ceiling(&each, rates, load.identifiers()).with_context(|| load.name())?;
+        self.rates.push(asked.rate);
+        self.ceilings.push(most);
+        self.parts.push(asked.rate / most);
+        self.p50_ms.push(asked.times.quantile_ms(0.5));
+        self.p99_ms.push(asked.times.quantile_ms(0.99));
+        self.ingest_ms.push(ingest_ms);
+        self.worker_ms.push(worker_ms);
+        self.each.push(each);
+        Ok(())
+    }
+
+    fn figures(&self, load: Load) -> Vec<Figure> {
+        let name = load.name();
+        let (rate, spread) = middle_and_spread(&self.rates);
+        let of_ceiling = format!("{NAME}.{name}_of_ceiling");
+        let part = median(&self.parts);
+        let part = match load {
+            Load::Known(_) => Figure::at_least(&of_ceiling, part, "of the ceiling", KNOWN_PART),
+            Load::New(_) => Figure::at_least(&of_ceiling, part, "of the ceiling", NEW_PART),
+            Load::Mixed | Load::Attach | Load::Merge => {
+                Figure::shown(&of_ceiling, part, "of the ceiling")
+            }
+        };
+        let mut figures = vec![
+            shown(&format!("{name}_rate"), rate, "requests/s"),
+            shown(&format!("{name}_rate_spread"), spread, "%"),
+            shown(
+                &format!("{name}_ceiling"),
+                median(&self.ceilings),
+                "requests/s",
+            ),
+            part,
+        ];
+        let more = [
+            ("p50", &self.p50_ms, "ms"),
+            ("p99", &self.p99_ms, "ms"),
+            ("ingest_processor", &self.ingest_ms, "ms/request"),
+            ("worker_processor", &self.worker_ms, "ms/request"),
+        ];
+        figures.extend(
+            more.map(|(what, values, unit)| shown(&format!("{name}_{what}"), median(values), unit)),
+        );
+        let mut counted: BTreeMap<&Work, Vec<f64>> = BTreeMap::new();
+        for (work, count) in self.each.iter().flat_map(|each| &each.0) {
+            counted.entry(work).or_default().push(*count);
+        }
+        for (work, counts) in counted {
+            let count = median(&counts);
+            if count >= RARE && *work != Work::Http {
+                let what = format!("{name}_counted_{}", work.name());
+                figures.push(shown(&what, count, "a request"));
+            }
+        }
+        figures
+    }
+}
+
+/// A record as the service has written it.
+async fn sample(place: &Place) -> Result<Sample> {
+    let mut records = topics::read(place, &place.topic).await?;
+    let record = records.pop().context("nothing was published")?;
+    let headers = record.headers.into_iter();
+    Ok(Sample {
+        payload: record.payload.unwrap_or_else(Bytes::new),
+        headers: headers.collect(),
+    })
+}
+
+fn somebody() -> Person {
+    Person {
+        number: 0,
+        identifiers: 1,
+        id: String::new(),
+    }
+}
+
+/// Everybody is there once, and is found by all identifiers.
+async fn check(pipeline: &Pipeline) -> Result<()> {
+    let caller = Caller::new(pipeline.pair.api().base())?;
+    let (made, merged) = pipeline.counts();
+    let listed = count(&caller).await?;
+    ensure!(
+        listed == u64::try_from(made - merged)?,
+        "{listed} are listed of {made}, of whom {merged} were merged"
+    );
+    let looked_at: Vec<Person> = locked(&pipeline.people, |people| {
+        people.untouched().step_by(LOOKED_AT).cloned().collect()
+    });
+    for person in looked_at {
+        let said = contact(&person, "");
+        for (name, id_type) in [("email", "email"), ("phone", "phone"), ("chatId", "chat")] {
+            if let Some(value) = said[name].as_str() {
+                let owners = caller.owners(id_type, value).await?;
+                ensure!(owners == [person.id.clone()], "{person:?} is {owners:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shown(what: &str, value: f64, unit: &str) -> Figure {
+    Figure::shown(&format!("{NAME}.{what}"), value, unit)
+}
