@@ -195,11 +195,7 @@ fn data_is_in_named_volumes_and_every_file_is_there() -> Result<()> {
                     }
                     Some("bind") => {
                         ensure!(volume["read_only"] == true, "{file}: {name}: {source}");
-                        // Dashboards and rules may be taken out whole.
-                        let is_there = Path::new(source).exists()
-                            || source.contains("/observability/")
-                                && !deploy("observability").exists();
-                        ensure!(is_there, "{name}: {source} is missing");
+                        ensure!(Path::new(source).exists(), "{name}: {source} is missing");
                     }
                     _ => anyhow::bail!("{file}: {name}: {volume}"),
                 }

@@ -237,7 +237,7 @@ struct Planned {
 }
 
 #[derive(Debug, Deserialize)]
-struct Summary {
+struct Figures {
     cases: Vec<Figure>,
 }
 
@@ -248,7 +248,7 @@ struct Figure {
     unit: Option<String>,
 }
 
-impl Summary {
+impl Figures {
     fn figure(&self, case: &str, units: &str) -> Result<f64> {
         let figure = self.cases.iter().find(|figure| figure.case == case);
         let figure = figure.with_context(|| format!("no figure {case}"))?;
@@ -262,13 +262,13 @@ impl Summary {
 #[test]
 fn requests_are_what_the_benchmark_measured_times_the_factor() -> Result<()> {
     let sizing: Sizing = toml::from_str(&text("kubernetes/sizing.toml")?)?;
-    let summary = std::fs::read_to_string(workspace().join("docs/benchmarks/summary.json"))?;
-    let summary: Summary = serde_json::from_str(&summary)?;
+    let figures = std::fs::read_to_string(workspace().join("docs/benchmarks/figures.json"))?;
+    let figures: Figures = serde_json::from_str(&figures)?;
     let objects = rendered("production")?;
     for service in SERVICES {
         let planned = &sizing.services[service];
-        let milliseconds = summary.figure(&planned.processor, "ms")?;
-        let memory = summary.figure(&planned.memory, "MiB")? * sizing.factor;
+        let milliseconds = figures.figure(&planned.processor, "ms")?;
+        let memory = figures.figure(&planned.memory, "MiB")? * sizing.factor;
         let processor = planned.per_second * milliseconds / 1_000.0 * sizing.factor;
         let container = the(&objects, "Deployment", service)?.container()?;
         let requested = |resource: &str| {
