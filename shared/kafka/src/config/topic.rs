@@ -40,7 +40,7 @@ impl TopicConfig {
     pub(crate) const DEAD_LETTER_MARGIN_BYTES: usize = 64 * 1024;
 
     /// The largest record that the dead-letter topic takes: one that just fits the traits topic, and our headers.
-    pub(crate) const fn dead_letter_bytes_max(&self) -> usize {
+    pub const fn dead_letter_bytes_max(&self) -> usize {
         self.record_bytes_max + Self::DEAD_LETTER_MARGIN_BYTES
     }
 

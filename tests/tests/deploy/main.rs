@@ -1,0 +1,15 @@
+//! The files of `deploy/`, read by the tools that will read them one day, and held against each other and against the services: their
+//! settings, their defaults, their ports.
+//!
+//! The tools are in `tests/deploy`, where `make test` puts them. Nothing here needs a network, a container engine or a cluster.
+
+mod compose;
+mod images;
+mod lint;
+mod machine;
+mod network;
+mod numbers;
+mod objects;
+mod pods;
+mod references;
+mod tools;
