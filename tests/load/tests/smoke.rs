@@ -54,7 +54,9 @@ async fn every_case_runs_and_is_written_down() {
         let grows = figure.case.ends_with("growth_of_two_more_walks");
         let is_known_table = figure.case.contains("statements_on_");
         let is_refused = figure.case.ends_with("_refused");
-        let may_be_none = grows || is_known_table || is_refused;
+        // Less than a tick of the system's clock.
+        let is_short = figure.case.contains("_processor_with_");
+        let may_be_none = grows || is_known_table || is_refused || is_short;
         assert!(may_be_none || figure.value > 0.0, "{figure:?}");
         assert_eq!(figure.met.is_some(), figure.target.is_some(), "{figure:?}");
     }
