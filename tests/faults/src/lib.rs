@@ -16,6 +16,7 @@ pub mod dump;
 pub mod harm;
 pub mod history;
 pub mod load;
+pub mod mounted;
 pub mod progress;
 pub mod prometheus;
 pub mod row;

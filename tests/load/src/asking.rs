@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
-use crate::caller::{ACCOUNT, STORE, TOKEN};
+use crate::message::create;
 use crate::people::{Load, People};
 use crate::spread::Times;
 use crate::step_loop::closed_loop;
@@ -58,7 +57,7 @@ pub async fn ask(
             let Some(ask) = ask else {
                 return Ok((connection, None));
             };
-            let request = create(&ask.contact);
+            let request = create(&json!({ "Contact": ask.contact }));
             let began = Instant::now();
             let (status, body) = connection.send(&request).await?;
             let took = began.elapsed();
@@ -99,17 +98,4 @@ pub async fn ask(
 /// Looks at, or changes, who there is.
 pub fn locked<T>(people: &Mutex<People>, work: impl FnOnce(&mut People) -> T) -> T {
     work(&mut people.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// The bytes of a request of Create Profile.
-#[must_use]
-pub fn create(contact: &Value) -> Vec<u8> {
-    let body = json!({ "traits": { "Contact": contact } }).to_string();
-    let credential = BASE64_STANDARD.encode(format!("{ACCOUNT}:{TOKEN}"));
-    format!(
-        "POST /v1/Stores/{STORE}/Profiles HTTP/1.1\r\nhost: kith\r\nauthorization: Basic {credential}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }

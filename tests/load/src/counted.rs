@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use kith_runtime::metrics::names;
 use kith_scylla::STATEMENT_SECONDS;
+use kith_tests::exposition::series;
 use kith_tests::process::{Process, metric};
 
 /// Something that a request has done for it, by the server that does it.
@@ -62,17 +63,17 @@ impl Counts {
     pub async fn of(processes: &[&Process]) -> Result<Self> {
         let mut counts = Self::default();
         for process in processes {
-            counts.read(&process.metrics().await?);
+            counts.read(&process.metrics().await?)?;
         }
         Ok(counts)
     }
 
-    fn read(&mut self, page: &str) {
-        let name = format!("{STATEMENT_SECONDS}_count{{");
-        let statements = page.lines().filter_map(|line| {
-            let (labels, value) = line.strip_prefix(&name)?.rsplit_once(' ')?;
-            let work = Work::statement(label(labels, "operation")?, label(labels, "collection")?);
-            Some((work, value.parse::<f64>().ok()?))
+    fn read(&mut self, page: &str) -> Result<()> {
+        let name = format!("{STATEMENT_SECONDS}_count");
+        let statements = series(page)?.into_iter().filter_map(|one| {
+            let label = |name| one.labels.get(name);
+            let work = Work::statement(label("operation")?, label("collection")?);
+            (one.name == name).then_some((work, one.value))
         });
         let produced = metric(page, &format!("{}_count", names::PUBLISH_SECONDS));
         let consumed = metric(page, names::LOG_RECORDS);
@@ -81,6 +82,17 @@ impl Counts {
         {
             *self.0.entry(work).or_default() += count;
         }
+        Ok(())
+    }
+
+    /// The statements on one table.
+    #[must_use]
+    pub fn on(&self, table: &str) -> f64 {
+        let counts = self.0.iter();
+        counts
+            .filter(|(work, _)| matches!(work, Work::Statement { collection, .. } if collection == table))
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// What was done since `before`.
@@ -104,11 +116,6 @@ impl Counts {
     }
 }
 
-fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = labels.split_once(&format!("{name}=\""))?;
-    rest.split_once('"').map(|(value, _)| value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +130,7 @@ mod tests {
                     kith_log_records_total{outcome=\"applied\"} 3\n\
                     kith_log_records_total{outcome=\"dead\"} 1\n";
         let mut before = Counts::default();
-        before.read(page);
+        before.read(page).unwrap();
         let expected = [
             (Work::statement("claim", "claim"), 3.0),
             (Work::statement("read", "node"), 7.0),
@@ -133,8 +140,24 @@ mod tests {
         assert_eq!(before.0, expected.into());
 
         let mut after = before.clone();
-        after.read("kith_publish_seconds_count{outcome=\"acknowledged\"} 6\n");
+        after
+            .read("kith_publish_seconds_count{outcome=\"acknowledged\"} 6\n")
+            .unwrap();
         let each = after.since(&before).of_each(3);
         assert_eq!(each.0, [(Work::Http, 1.0), (Work::Produce, 2.0)].into());
+    }
+
+    #[test]
+    fn statements_are_counted_by_their_table() {
+        let page = "kith_db_statement_seconds_count{operation=\"read\",collection=\"node\",outcome=\"ok\"} 7\n\
+                    kith_db_statement_seconds_count{operation=\"link\",collection=\"node\",outcome=\"applied\"} 2\n\
+                    kith_db_statement_seconds_count{operation=\"read_up\",collection=\"listing\",outcome=\"ok\"} 3\n\
+                    kith_db_statement_seconds_count{operation=\"read\",collection=\"listing_bucket\",outcome=\"ok\"} 1\n\
+                    kith_db_statement_seconds_sum{operation=\"read\",collection=\"node\",outcome=\"ok\"} 0.5\n";
+        let mut counts = Counts::default();
+        counts.read(page).unwrap();
+        assert_eq!(counts.on("node"), 9.0);
+        assert_eq!(counts.on("listing"), 3.0);
+        assert_eq!(counts.on("cells"), 0.0);
     }
 }

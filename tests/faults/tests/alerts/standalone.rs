@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
+use kith_faults::mounted::Mounted;
 use kith_faults::prometheus::Prometheus;
 use kith_tests::process::{Launch, Process, free_address};
 
@@ -15,30 +15,6 @@ pub(crate) const DISK: &[&str] = &["KithDiskLow", "KithDiskFull"];
 
 const MIB: usize = 1 << 20;
 const RESERVE: usize = 64 * MIB;
-
-/// A file system in memory. Dropping it takes it away.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(at: PathBuf, bytes: usize) -> Result<Self> {
-        std::fs::create_dir_all(&at)?;
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
-            .arg(&at)
-            .status()?;
-        ensure!(
-            status.success(),
-            "mount: {status}: this needs the right to mount"
-        );
-        Ok(Self(at))
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
-}
 
 /// Writes a file of what is free, until so much is left.
 #[expect(
@@ -64,19 +40,19 @@ async fn a_disk_that_fills_up() -> Result<()> {
     let disk = Mounted::new(dir.path().join("disk"), 768 * MIB)?;
     let launch = Launch::new("kith")?
         .with("KITH_LISTEN", free_address()?)
-        .with("KITH_DATA_DIR", disk.0.join("data").display())
+        .with("KITH_DATA_DIR", disk.path().join("data").display())
         .with("KITH_DISK_FREE_BYTES_MIN", "64MiB");
     let mut process = Process::start(launch, dir.path())?;
     process.ready().await?;
     let prometheus = Prometheus::start(&[("kith", vec![process.admin()])]).await?;
     prometheus.is_silent_about(DISK).await?;
     let free = || process.until_metric("kith_disk_free_bytes", |free| free > 0.0);
-    fill(&disk.0, "some", free().await?, 3 * RESERVE)?;
+    fill(disk.path(), "some", free().await?, 3 * RESERVE)?;
     prometheus
         .until_fires("KithDiskLow", &[("job", "kith")])
         .await?;
     prometheus.is_silent_about(&["KithDiskFull"]).await?;
-    fill(&disk.0, "more", free().await?, RESERVE / 2)?;
+    fill(disk.path(), "more", free().await?, RESERVE / 2)?;
     prometheus
         .until_fires("KithDiskFull", &[("job", "kith")])
         .await?;

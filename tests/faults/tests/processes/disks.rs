@@ -11,6 +11,7 @@ use kith_domain::identifier::{IdType, Identifier, IdentifierValue};
 use kith_faults::cluster::{Cluster, Services};
 use kith_faults::history::{Asked, Told};
 use kith_faults::load::Drawn;
+use kith_faults::mounted::Mounted;
 use kith_faults::row::{is_skipped, report};
 use kith_faults::run::{Callers, verdict};
 use kith_tests::api::Api;
@@ -23,34 +24,24 @@ use crate::people::{PATIENCE, Person};
 
 const MIB: usize = 1 << 20;
 
-/// A file system of its own. Dropping it takes it away.
+/// A file system of its own, with a file that takes its room.
 #[derive(Debug)]
-struct Disk(PathBuf);
+struct Disk(Mounted);
 
 impl Disk {
-    /// Mounts one of so many bytes. Needs the right to mount.
     fn new(at: PathBuf, bytes: usize) -> Result<Self> {
-        std::fs::create_dir_all(&at)?;
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
-            .arg(&at)
-            .status()?;
-        ensure!(
-            status.success(),
-            "mount: {status}: this row needs the right to mount"
-        );
-        Ok(Self(at))
+        Ok(Self(Mounted::new(at, bytes)?))
     }
 
     fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
+        self.0.path().join("ballast")
     }
 
     /// Bytes that are free, by the kernel's word.
     fn free(&self) -> Result<usize> {
         let output = Command::new("df")
             .args(["--output=avail", "-B1"])
-            .arg(&self.0)
+            .arg(self.0.path())
             .output()?;
         let text = String::from_utf8(output.stdout)?;
         let free = text.lines().nth(1).context("a figure")?;
@@ -77,12 +68,6 @@ impl Disk {
 
     fn clear(&self) -> Result<()> {
         Ok(std::fs::remove_file(self.ballast())?)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
     }
 }
 
@@ -169,7 +154,7 @@ async fn full_under_standalone(dir: &Path) -> Result<String> {
     let listen = free_address()?;
     let launch = Launch::new("kith")?
         .with("KITH_LISTEN", listen)
-        .with("KITH_DATA_DIR", disk.0.join("data").display())
+        .with("KITH_DATA_DIR", disk.0.path().join("data").display())
         .with("KITH_DISK_FREE_BYTES_MIN", "64MiB");
     let mut process = Process::start(launch, dir)?;
     process.ready().await?;

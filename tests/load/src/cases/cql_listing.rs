@@ -1,16 +1,15 @@
 //! Listing on a CQL database with many profiles: what a page costs there.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, ensure};
 use kith_domain::id::StoreId;
 use kith_profiles::ports::Control;
-use kith_scylla::{Cql, CqlConfig, Dialect, STATEMENT_SECONDS};
+use kith_scylla::{Cql, CqlConfig, Dialect};
 use kith_tests::pair::{Pair, Shape};
 use kith_tests::process::Process;
 use kith_tests::servers::{Place, cql_nodes, kafka_bootstrap};
 
 use crate::caller::{Caller, STORE};
+use crate::counted::Counts;
 use crate::figure::Figure;
 use crate::population::listed;
 use crate::prefill::{Extent, PlainWriter, prefill};
@@ -44,7 +43,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let pair = Pair::at(&shape, &place).await?;
     let caller = Caller::new(pair.api().base())?;
     let service = pair.ingests.first().context("a service")?;
-    let before = statements(service).await?;
+    let before = Counts::of(&[service]).await?;
     let found = walk(&caller, listed(settings.profiles)).await?;
     figures.extend(per_page("walk_page_of_1000", service, &before, found.pages).await?);
     figures.push(shown(
@@ -64,7 +63,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
         ("first_page_of_1000", PAGE_MAX, None),
         ("middle_page_of_1000", PAGE_MAX, middle),
     ] {
-        let before = statements(service).await?;
+        let before = Counts::of(&[service]).await?;
         let taken = again(&caller, size, token, settings.pages).await?;
         // One more was asked for, to compare the others with.
         let pages = u64::try_from(settings.pages)? + 1;
@@ -113,36 +112,18 @@ async fn partitions(writer: &PlainWriter, profiles: u64) -> Result<Vec<Figure>> 
     ])
 }
 
-/// Statements so far, by table.
-async fn statements(service: &Process) -> Result<BTreeMap<&'static str, f64>> {
-    let page = service.metrics().await?;
-    let of = |table: &'static str| (table, count(&page, table));
-    Ok(TABLES.into_iter().map(of).collect())
-}
-
-/// The statements on one table in a page of metrics.
-fn count(page: &str, table: &str) -> f64 {
-    let name = format!("{STATEMENT_SECONDS}_count{{");
-    let label = format!("collection=\"{table}\"");
-    page.lines()
-        .filter_map(|line| line.strip_prefix(&name)?.rsplit_once(' '))
-        .filter(|(labels, _)| labels.contains(&label))
-        .filter_map(|(_, value)| value.parse::<f64>().ok())
-        .sum()
-}
-
 async fn per_page(
     what: &str,
     service: &Process,
-    before: &BTreeMap<&'static str, f64>,
+    before: &Counts,
     pages: u64,
 ) -> Result<Vec<Figure>> {
-    let after = statements(service).await?;
+    let after = Counts::of(&[service]).await?;
     let pages = pages as f64;
     let mut figures = Vec::new();
     let mut all = 0.0;
     for table in TABLES {
-        let sent = (after[table] - before[table]) / pages;
+        let sent = (after.on(table) - before.on(table)) / pages;
         all += sent;
         figures.push(shown(
             &format!("{what}_statements_on_{table}"),
@@ -157,21 +138,4 @@ async fn per_page(
 
 fn shown(what: &str, value: f64, unit: &str) -> Figure {
     Figure::shown(&format!("{NAME}.{what}"), value, unit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_are_counted_by_their_table() {
-        let page = "kith_db_statement_seconds_count{operation=\"read\",collection=\"node\",outcome=\"ok\"} 7\n\
-                    kith_db_statement_seconds_count{operation=\"link\",collection=\"node\",outcome=\"applied\"} 2\n\
-                    kith_db_statement_seconds_count{operation=\"read_up\",collection=\"listing\",outcome=\"ok\"} 3\n\
-                    kith_db_statement_seconds_count{operation=\"read\",collection=\"listing_bucket\",outcome=\"ok\"} 1\n\
-                    kith_db_statement_seconds_sum{operation=\"read\",collection=\"node\",outcome=\"ok\"} 0.5\n";
-        assert_eq!(count(page, "node"), 9.0);
-        assert_eq!(count(page, "listing"), 3.0);
-        assert_eq!(count(page, "cells"), 0.0);
-    }
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kith_tests::pair::Shape;
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::asking::{create, locked};
+use crate::asking::locked;
 use crate::caller::Caller;
 use crate::figure::Figure;
+use crate::message::create;
 use crate::people::{Load, People, contact};
 use crate::pipeline::{Pipeline, place};
 use crate::process::memory;
@@ -58,7 +60,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
             let mut who = locked(&people, |people| people.ask(Load::Known(1)));
             let who = who.take().context("nobody is known")?.who;
             let name = format!("Changed {number}");
-            let request = create(&contact(&who, &name));
+            let request = create(&json!({ "Contact": contact(&who, &name) }));
             let mut connection = Connection::open(address).await?;
             let (status, body) = connection.send(&request).await?;
             let (answered, accepted) = (due.elapsed(), Instant::now());

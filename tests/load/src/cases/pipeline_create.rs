@@ -9,12 +9,14 @@ use bytes::Bytes;
 use kith_tests::pair::Shape;
 use kith_tests::servers::Place;
 use kith_tests::topics;
+use serde_json::json;
 
-use crate::asking::{create, locked};
+use crate::asking::locked;
 use crate::bare::{Bare, Rates, Sample, ceiling};
 use crate::caller::Caller;
 use crate::counted::{Counts, Work};
 use crate::figure::Figure;
+use crate::message::create;
 use crate::people::{KINDS, Load, People, Person, contact};
 use crate::pipeline::{Measured, Pipeline, middle_and_spread, place};
 use crate::process::memory;
@@ -64,7 +66,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     pipeline.settle(&KINDS).await?;
     let bare = Bare::new(&place, sample(&place).await?, at_once).await?;
     let limit = Duration::from_millis(settings.loop_ms);
-    let request = create(&contact(&somebody(), "Somebody"));
+    let request = create(&json!({ "Contact": contact(&somebody(), "Somebody") }));
 
     let mut limits: BTreeMap<(Work, Option<usize>), Vec<f64>> = BTreeMap::new();
     let mut all: [Series; Load::ALL.len()] = Default::default();
