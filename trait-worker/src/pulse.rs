@@ -24,8 +24,9 @@ impl WaitingFor {
     /// Each of them.
     pub(crate) const ALL: [Self; 3] = [Self::Database, Self::DeadLetters, Self::Log];
 
-    /// Its name in metrics.
-    pub(crate) const fn label(self) -> &'static str {
+    /// Its name in metrics, and where the operator asks.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Database => "database",
             Self::DeadLetters => "dead_letters",

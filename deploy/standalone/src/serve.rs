@@ -22,13 +22,13 @@ use kith_runtime::breaker::{BreakerConfig, Dependency, GuardedLog};
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::config::{ByteSize, ConfigError, Settings, table};
 use kith_runtime::credentials::{Credentials, DEVELOPMENT_TOKEN, Development, WATCH_EVERY};
-use kith_runtime::health::{Health, Heartbeat};
+use kith_runtime::health::Health;
 use kith_runtime::lifecycle::{Exit, Lifecycle, Stage};
 use kith_runtime::metrics::Metrics;
 use kith_runtime::net;
 use kith_runtime::trace_context::TracedLog;
 use tracing::info;
-use trait_worker::Worker;
+use trait_worker::{WaitingFor, Worker};
 
 use crate::copies::Socket;
 use crate::{refuse, say};
@@ -311,6 +311,7 @@ fn run_worker(
     let log = engine.log();
     settings.topic = log.topic().to_owned();
     let heart = health.heartbeat("worker", SILENCE_MAX);
+    let progress = health.progress("worker");
     let source = log.consumer(GROUP);
     let worker = Worker::new(
         source,
@@ -320,7 +321,10 @@ fn run_worker(
         SystemIds,
         settings,
     )
-    .on_pulse(move |_| Heartbeat::beat(&heart));
+    .on_pulse(move |pulse| {
+        heart.beat();
+        progress.set_held_up(pulse.waiting_for.map(WaitingFor::label));
+    });
     stage.component("worker", move |shutdown| async move {
         worker.run(shutdown.requested()).await?;
         Ok(())

@@ -3,7 +3,7 @@
 //! *Alive* means that its loops turn: each registered [`Heartbeat`] was heard lately. *Ready* means that every named
 //! condition held once it had to (statements prepared, log reached) and that the process is not draining. An outage of a
 //! dependency later does not make a process unready: it answers 503 by itself, and taking every replica out of service at
-//! once would help nobody.
+//! once would help nobody. A part that such an outage holds up is named beside the answer.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,7 @@ struct Shared {
 struct State {
     draining: bool,
     conditions: Vec<(&'static str, Result<(), String>)>,
+    outages: Vec<(&'static str, Option<&'static str>)>,
     heartbeats: Vec<(&'static str, Duration, Arc<AtomicU64>)>,
 }
 
@@ -39,6 +40,17 @@ pub struct Readiness {
     pub draining: bool,
     /// The conditions that do not hold, each with its reason.
     pub waiting: Vec<Waiting>,
+    /// Which parts of a process cannot go on, and for want of what. They go on by themselves, so the process stays ready.
+    pub held_up: Vec<HeldUp>,
+}
+
+/// A part of a process that cannot go on for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HeldUp {
+    /// The part.
+    pub component: &'static str,
+    /// The dependency that is out of reach.
+    pub dependency: &'static str,
 }
 
 /// A condition that does not hold.
@@ -92,6 +104,16 @@ impl Health {
         }
     }
 
+    /// Adds a part of the process that outages of dependencies may hold up.
+    #[must_use]
+    pub fn progress(&self, component: &'static str) -> Progress {
+        self.state().outages.push((component, None));
+        Progress {
+            health: self.clone(),
+            component,
+        }
+    }
+
     /// Adds a loop that is heard of at least every `silence_max`, or the process is dead.
     #[must_use]
     pub fn heartbeat(&self, name: &'static str, silence_max: Duration) -> Heartbeat {
@@ -139,10 +161,22 @@ impl Health {
                 Some(Waiting { condition, reason })
             })
             .collect();
+        let held_up = state
+            .outages
+            .iter()
+            .filter_map(|&(component, dependency)| {
+                let dependency = dependency?;
+                Some(HeldUp {
+                    component,
+                    dependency,
+                })
+            })
+            .collect();
         Readiness {
             ready: !state.draining && waiting.is_empty(),
             draining: state.draining,
             waiting,
+            held_up,
         }
     }
 
@@ -211,6 +245,27 @@ impl Condition {
     }
 }
 
+/// Whether one part of a process goes on.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    health: Health,
+    component: &'static str,
+}
+
+impl Progress {
+    /// It waits for this dependency, or for none.
+    pub fn set_held_up(&self, dependency: Option<&'static str>) {
+        let mut state = self.health.state();
+        if let Some(slot) = state
+            .outages
+            .iter_mut()
+            .find(|(component, _)| *component == self.component)
+        {
+            slot.1 = dependency;
+        }
+    }
+}
+
 /// The pulse of one loop.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
@@ -248,6 +303,7 @@ mod tests {
                 condition: "log",
                 reason: "no broker answered".to_owned(),
             }],
+            held_up: Vec::new(),
         };
         assert_eq!(health.readiness(), expected);
         log.set_ready();
@@ -263,6 +319,22 @@ mod tests {
         assert!(health.is_ready());
         again.set_not_ready("gone");
         assert!(!health.is_ready());
+    }
+
+    #[test]
+    fn what_holds_a_part_up_is_told_and_leaves_the_process_ready() {
+        let health = Health::new();
+        let (worker, other) = (health.progress("worker"), health.progress("other"));
+        other.set_held_up(None);
+        worker.set_held_up(Some("database"));
+        let expected = HeldUp {
+            component: "worker",
+            dependency: "database",
+        };
+        assert_eq!(health.readiness().held_up, vec![expected]);
+        assert!(health.readiness().ready);
+        worker.set_held_up(None);
+        assert_eq!(health.readiness().held_up, vec![]);
     }
 
     #[test]

@@ -9,13 +9,13 @@ use kith_kafka::{KafkaConfig, KafkaLog, KafkaSource};
 use kith_runtime::admin::AdminServer;
 use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::config::{ConfigError, Settings, table};
-use kith_runtime::health::{Condition, Health, Heartbeat};
+use kith_runtime::health::{Condition, Health};
 use kith_runtime::lifecycle::{ComponentError, Exit, Lifecycle, Shutdown};
 use kith_runtime::metrics::Metrics;
 use kith_scylla::{Cql, CqlConfig};
 use kith_servers::{REACH_LIMIT, compare_clocks, insist};
 use tracing::info;
-use trait_worker::Worker;
+use trait_worker::{WaitingFor, Worker};
 
 use super::Servers;
 
@@ -65,6 +65,7 @@ async fn work(
     } = engines;
     let clock = SystemClock::new();
     let heart = health.heartbeat("worker", SILENCE_MAX);
+    let progress = health.progress("worker");
     let worker = Worker::new(
         source,
         database.clone(),
@@ -74,7 +75,10 @@ async fn work(
         worker,
     );
     let running = worker
-        .on_pulse(move |_| Heartbeat::beat(&heart))
+        .on_pulse(move |pulse| {
+            heart.beat();
+            progress.set_held_up(pulse.waiting_for.map(WaitingFor::label));
+        })
         .run(shutdown.requested());
     tokio::select! {
         ended = running => {
