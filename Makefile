@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults alerts sustain import bench bench-growth instructions fmt lint deny docs prepare up down
+.PHONY: help run build test simulate exhaust faults alerts sustain import bench bench-growth instructions fmt lint deny sbom docs prepare up down
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ lint: ## Clippy, warnings are errors
 
 deny: ## Licences, banned crates and sources of all dependencies (needs cargo-deny)
 	cargo deny check bans licenses sources
+
+sbom: ## Write a CycloneDX bill of materials of each binary, with licences, to target/sbom (installs cargo-cyclonedx)
+	deploy/local/sbom
 
 docs: ## The crates' documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

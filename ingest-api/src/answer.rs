@@ -19,9 +19,11 @@ use kith_profiles::environment::Environment;
 use kith_runtime::metrics::names;
 use kith_runtime::trace_context::{failed, traceresponse_header};
 use metrics::{counter, histogram};
+use tokio::task::yield_now;
 use tracing::{Span, debug, error, info};
 
 use crate::app::App;
+use crate::audit;
 use crate::auth::authenticate;
 use crate::body::Unread;
 use crate::error::{ApiError, Invalid};
@@ -70,6 +72,11 @@ pub(crate) async fn answer<E: Environment>(
     };
 
     let fault = fault(&response);
+    if fault.is_some() {
+        // Answered at once, before the framework has looked at the body: it would end the connection, although what there is
+        // of the body is mostly here. Under overload every refusal would cost a new connection.
+        yield_now().await;
+    }
     if let Some(error) = &fault {
         // Made anew, so that nothing of a framework's error is left in it.
         response = response.into_response(error.error_response());
@@ -82,6 +89,7 @@ pub(crate) async fn answer<E: Environment>(
     finish(&mut response, id, app.service.health.is_draining());
     let seconds = began.elapsed().as_secs_f64();
     tell(&response, id, method, &route, seconds, fault.as_ref());
+    audit::note(&response, id, method, &route);
     histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.clone()).record(seconds);
     count(method, route, status);
     Ok(response)

@@ -1,7 +1,6 @@
 //! The service: what it is built from. What it does is in [`routes`](crate::routes), how it is run in
 //! [`server`](crate::server).
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,7 @@ use tracing::warn;
 use crate::admission::{Admission, Bounds};
 use crate::public::Documents;
 use crate::rate::RateLimit;
+use crate::redirect::Origin;
 
 /// Bytes of bodies in memory at once, unless one body may be larger.
 const BODIES_BYTES_MAX: usize = 64 << 20;
@@ -146,7 +146,7 @@ pub fn public_url(settings: &Settings) -> Result<Option<String>, ConfigError> {
 #[derive(Debug)]
 pub(crate) struct App<E: Environment> {
     pub(crate) service: Service<E>,
-    pub(crate) local: SocketAddr,
+    pub(crate) origin: Origin,
     pub(crate) rate: Option<RateLimit>,
     pub(crate) documents: Documents,
 }

@@ -147,7 +147,7 @@ impl<E: Environment> Call<E> {
     /// Where the client finds the service: what stands before a path.
     pub(crate) fn base(&self) -> String {
         let public_url = self.app.service.public_url.as_deref();
-        redirect::base(&self.http, public_url, self.app.local)
+        redirect::base(&self.http, public_url, &self.app.origin)
     }
 
     /// Where work goes on that no answer waits for.
@@ -399,7 +399,7 @@ impl<E: Environment> Call<E> {
             Located::Moved(to) => Ok(redirect::moved(
                 &self.http,
                 self.app.service.public_url.as_deref(),
-                self.app.local,
+                &self.app.origin,
                 to,
             )),
             Located::Gone => Err(ApiError::NoProfile),

@@ -18,6 +18,7 @@
 mod admission;
 mod answer;
 mod app;
+mod audit;
 mod auth;
 mod body;
 mod call;

@@ -20,6 +20,13 @@ struct Moved<'a> {
     uri: &'a str,
 }
 
+/// Where the service listens, for a caller that does not say how it came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) scheme: &'static str,
+    pub(crate) address: SocketAddr,
+}
+
 /// The answer that sends the caller to the canonical profile: same origin, rest of the path and query as they were sent.
 ///
 /// The origin is the public one if that is set, else what the request says; a client drops its credentials on the way to
@@ -27,10 +34,10 @@ struct Moved<'a> {
 pub(crate) fn moved(
     request: &HttpRequest,
     public_url: Option<&str>,
-    local: SocketAddr,
+    origin: &Origin,
     to: ProfileId,
 ) -> HttpResponse {
-    let base = base(request, public_url, local);
+    let base = base(request, public_url, origin);
     let target = rewritten(request.uri().path(), request.uri().query(), to);
     let uri = format!("{base}{target}");
     // Clients may change the method of a 301, so writes get a 308.
@@ -51,12 +58,13 @@ pub(crate) fn moved(
 }
 
 /// Scheme and authority that the client used, or was told to use.
-pub(crate) fn base(request: &HttpRequest, public_url: Option<&str>, local: SocketAddr) -> String {
+pub(crate) fn base(request: &HttpRequest, public_url: Option<&str>, origin: &Origin) -> String {
     match public_url {
         Some(url) => url.to_owned(),
         None => format!(
-            "http://{}",
-            host(request).unwrap_or_else(|| local.to_string())
+            "{}://{}",
+            origin.scheme,
+            host(request).unwrap_or_else(|| origin.address.to_string())
         ),
     }
 }
@@ -101,11 +109,17 @@ mod tests {
     const OLD: &str = "/v1/Stores/mem_store_00000000000000000000000000/Profiles/mem_profile_00000000000000000000000001";
     const NEW: &str = "/v1/Stores/mem_store_00000000000000000000000000/Profiles/mem_profile_00000000000000000000000000";
 
+    fn origin() -> Origin {
+        Origin {
+            scheme: "http",
+            address: "127.0.0.1:9".parse().unwrap(),
+        }
+    }
+
     fn location(request: TestRequest, public_url: Option<&str>) -> String {
         let request = request.to_http_request();
-        let local = "127.0.0.1:9".parse().unwrap();
         let to = ProfileId::from_uuid(Uuid::nil());
-        let response = moved(&request, public_url, local, to);
+        let response = moved(&request, public_url, &origin(), to);
         let location = response.headers().get(LOCATION).unwrap();
         location.to_str().unwrap().to_owned()
     }
@@ -155,7 +169,7 @@ mod tests {
                 .uri(OLD)
                 .to_http_request();
             let to = ProfileId::from_uuid(Uuid::nil());
-            let response = moved(&request, None, "127.0.0.1:9".parse().unwrap(), to);
+            let response = moved(&request, None, &origin(), to);
             assert_eq!(response.status().as_u16(), status);
             assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "no-store");
             assert_eq!(response.headers().get(CANONICAL).unwrap(), &to.to_string());

@@ -9,6 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
@@ -18,13 +19,19 @@ use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use kith_profiles::environment::Environment;
 use kith_profiles::ports::Definitions;
+use kith_runtime::tls::ListenerTls;
 use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tracing_actix_web::TracingLogger;
 
 use crate::answer::answer;
 use crate::app::{App, Service};
 use crate::public::Documents;
 use crate::rate::RateLimit;
+use crate::redirect::Origin;
 use crate::routes::configure;
 use crate::span::{HttpSpan, carry};
 use crate::wire::Wire;
@@ -52,13 +59,14 @@ pub struct Bound {
     close_silent: watch::Sender<bool>,
 }
 
-/// Binds a service to a listener. Within a tokio runtime.
+/// Binds a service to a listener, which speaks TLS if there is a certificate to show. Within a tokio runtime.
 ///
 /// # Errors
 /// [`BindError`].
 pub fn bind<E: Environment<Database: Definitions>>(
     service: Service<E>,
     listener: TcpListener,
+    tls: Option<&ListenerTls>,
 ) -> Result<Bound, BindError> {
     listener.set_nonblocking(true).map_err(BindError)?;
     let local = listener.local_addr().map_err(BindError)?;
@@ -66,15 +74,20 @@ pub fn bind<E: Environment<Database: Definitions>>(
     let longest = service.limits.request_deadline + SILENT_AT_END + DISCONNECT_TIMEOUT;
     let rate = service.limits.rate.map(RateLimit::new);
     let documents = Documents::new(service.public_url.as_deref());
+    let origin = Origin {
+        scheme: if tls.is_some() { "https" } else { "http" },
+        address: local,
+    };
+    let acceptor = tls.map(ListenerTls::acceptor);
     let data = Data::new(App {
         service,
-        local,
+        origin,
         rate,
         documents,
     });
     let (close_silent, closing) = watch::channel(false);
     let factory = move || {
-        let (data, closing) = (data.clone(), closing.clone());
+        let (data, closing, acceptor) = (data.clone(), closing.clone(), acceptor.clone());
         let app = actix_web::App::new()
             .app_data(data)
             .configure(configure::<E>)
@@ -90,12 +103,13 @@ pub fn bind<E: Environment<Database: Definitions>>(
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .graceful_shutdown_signal(move || silence_ends(closing.clone()))
             .finish(map_config(app, |()| AppConfig::default()));
-        fn_service(|io: TcpStream| async move {
-            // Answers are small and written whole: there is nothing to wait for.
-            io.set_nodelay(true)
-                .map_err(actix_http::error::DispatchError::Io)?;
-            let peer = io.peer_addr().ok();
-            Ok((Wire::new(io), Protocol::Http1, peer))
+        fn_service(move |io: TcpStream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let peer = io.peer_addr().ok();
+                let io = connected(io, acceptor).await.map_err(DispatchError::Io)?;
+                Ok((Wire::new(io), Protocol::Http1, peer))
+            }
         })
         .and_then(http)
     };
@@ -111,6 +125,19 @@ pub fn bind<E: Environment<Database: Definitions>>(
         local,
         close_silent,
     })
+}
+
+/// A connection as requests come over it.
+type Connection = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+async fn connected(io: TcpStream, acceptor: Option<TlsAcceptor>) -> io::Result<Connection> {
+    // Answers are small and written whole: there is nothing to wait for.
+    io.set_nodelay(true)?;
+    let Some(acceptor) = acceptor else {
+        return Ok(Either::Left(io));
+    };
+    let shaken = timeout(HEAD_TIMEOUT, acceptor.accept(io)).await?;
+    Ok(Either::Right(Box::new(shaken?)))
 }
 
 impl std::fmt::Debug for Bound {

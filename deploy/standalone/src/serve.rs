@@ -26,6 +26,7 @@ use kith_runtime::health::Health;
 use kith_runtime::lifecycle::{Exit, Lifecycle, Stage};
 use kith_runtime::metrics::Metrics;
 use kith_runtime::net;
+use kith_runtime::tls::{ListenerTls, WATCH_EVERY as TLS_WATCH_EVERY};
 use kith_runtime::trace_context::TracedLog;
 use tracing::info;
 use trait_worker::{WaitingFor, Worker};
@@ -51,6 +52,7 @@ pub(crate) struct Parts {
     credentials: Credentials,
     limits: Limits,
     public_url: Option<String>,
+    tls: Option<ListenerTls>,
     options: Options,
     worker: trait_worker::Settings,
     grace: Duration,
@@ -72,6 +74,7 @@ impl Parts {
             credentials: Credentials::load(settings, Development::OnLoopback, &listeners)?,
             limits: Limits::from_settings(settings)?,
             public_url: public_url(settings)?,
+            tls: ListenerTls::from_settings(settings)?,
             options: options(settings, &clock)?,
             worker: worker_settings(settings, grace)?,
             grace,
@@ -90,6 +93,7 @@ pub(crate) async fn run(parts: Parts) -> Exit {
         credentials,
         limits,
         public_url,
+        tls,
         options,
         worker,
         grace,
@@ -120,6 +124,9 @@ pub(crate) async fn run(parts: Parts) -> Exit {
     store.component("credentials", |shutdown| {
         watched.watch(WATCH_EVERY, shutdown)
     });
+    if let Some(tls) = tls.clone() {
+        store.component("tls", |shutdown| tls.watch(TLS_WATCH_EVERY, shutdown));
+    }
     let service = service(
         &engine,
         &clock,
@@ -134,7 +141,7 @@ pub(crate) async fn run(parts: Parts) -> Exit {
         Err(error) => return refuse(&error.to_string()),
     };
     service.resume();
-    let bound = match bind(service, listener) {
+    let bound = match bind(service, listener, tls.as_ref()) {
         Ok(bound) => bound,
         Err(error) => return refuse(&error.to_string()),
     };
@@ -162,7 +169,12 @@ pub(crate) async fn run(parts: Parts) -> Exit {
     });
     store_ready.set_ready();
     info!(%address, admin = %admin_address, "serving");
-    greet(address, development.as_ref().map(AccountSid::as_str));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    greet(
+        scheme,
+        address,
+        development.as_ref().map(AccountSid::as_str),
+    );
     lifecycle.run().await
 }
 
@@ -264,8 +276,8 @@ async fn service(
 }
 
 /// What somebody who has just started it wants to know.
-fn greet(address: SocketAddr, development: Option<&str>) {
-    let base = format!("http://{address}");
+fn greet(scheme: &str, address: SocketAddr, development: Option<&str>) {
+    let base = format!("{scheme}://{address}");
     say(&format!("Kith serves {base}"));
     let Some(account) = development else { return };
     let token = std::env::var("TWILIO_AUTH_TOKEN").map_or(DEVELOPMENT_TOKEN.to_owned(), |_| {

@@ -21,6 +21,7 @@ use kith_runtime::health::Health;
 use kith_runtime::lifecycle::{ComponentError, Exit, Lifecycle};
 use kith_runtime::metrics::Metrics;
 use kith_runtime::net;
+use kith_runtime::tls::{ListenerTls, WATCH_EVERY as TLS_WATCH_EVERY};
 use kith_runtime::trace_context::TracedLog;
 use kith_scylla::{Cql, CqlConfig};
 use kith_servers::{REACH_LIMIT, compare_clocks, insist};
@@ -42,6 +43,7 @@ pub struct Parts {
     credentials: Credentials,
     limits: Limits,
     public_url: Option<String>,
+    tls: Option<ListenerTls>,
 }
 
 impl Parts {
@@ -54,6 +56,7 @@ impl Parts {
             credentials: Credentials::load(settings, Development::Forbidden, &[])?,
             limits: Limits::from_settings(settings)?,
             public_url: public_url(settings)?,
+            tls: ListenerTls::from_settings(settings)?,
         })
     }
 }
@@ -112,6 +115,9 @@ pub async fn run<E: Environment<Database: Definitions>>(
     servers.component("credentials", |shutdown| {
         credentials.watch(WATCH_EVERY, shutdown)
     });
+    if let Some(tls) = parts.tls.clone() {
+        servers.component("tls", |shutdown| tls.watch(TLS_WATCH_EVERY, shutdown));
+    }
     let service = Service {
         profiles: Arc::new(Profiles::new(assemble(engines))),
         credentials: parts.credentials,
@@ -123,7 +129,7 @@ pub async fn run<E: Environment<Database: Definitions>>(
         stage: http.clone(),
     };
     service.resume();
-    let bound = match bind(service, listener) {
+    let bound = match bind(service, listener, parts.tls.as_ref()) {
         Ok(bound) => bound,
         Err(cause) => {
             let cause: &dyn Error = &cause;

@@ -21,6 +21,7 @@ use kith_runtime::clock::{SystemClock, SystemIds};
 use kith_runtime::credentials::Credentials;
 use kith_runtime::health::Health;
 use kith_runtime::lifecycle::{Lifecycle, Stage};
+use kith_runtime::tls::ListenerTls;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -55,6 +56,7 @@ pub(crate) struct Setup {
     pub(crate) breaker: BreakerConfig,
     /// Who may call; `None`: the accounts and keys above.
     pub(crate) credentials: Option<Credentials>,
+    pub(crate) tls: Option<ListenerTls>,
 }
 
 impl Default for Setup {
@@ -70,6 +72,7 @@ impl Default for Setup {
             public_url: None,
             breaker: BreakerConfig::default(),
             credentials: None,
+            tls: None,
         }
     }
 }
@@ -224,7 +227,7 @@ fn service(
         stage: stage.clone(),
     };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    bind(service, listener).unwrap()
+    bind(service, listener, setup.tls.as_ref()).unwrap()
 }
 
 fn credentials(directory: &std::path::Path) -> Credentials {

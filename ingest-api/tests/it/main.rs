@@ -25,6 +25,7 @@ mod redirects;
 mod routes;
 mod telemetry;
 mod tenancy;
+mod tls;
 mod watched;
 mod wire;
 mod writes;

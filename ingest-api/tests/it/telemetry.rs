@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use kith_runtime::metrics::Metrics;
+use kith_runtime::telemetry::AUDIT;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
@@ -13,7 +14,10 @@ use reqwest::Method;
 use serde_json::json;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::harness::{Answered, STORE, TestService, eventually, profiles};
+use crate::harness::{
+    ACCOUNT, Answered, KEY_SECRET, READ_KEY, STORE, TOKEN, TestService, WRITE_KEY, eventually,
+    profiles,
+};
 use crate::watched::Mode;
 
 const PROFILES: &str = "/v1/Stores/{storeId}/Profiles";
@@ -57,6 +61,7 @@ impl Told {
                 .with_target("ingest_api", tracing::Level::TRACE)
                 .with_target("kith_profiles", tracing::Level::TRACE)
                 .with_target("kith_runtime", tracing::Level::TRACE)
+                .with_target(AUDIT, tracing::Level::INFO)
                 .with_target("actix_http", tracing::Level::TRACE)
                 .with_target("tracing_actix_web", tracing::Level::TRACE);
             let subscriber = tracing_subscriber::registry()
@@ -67,6 +72,20 @@ impl Told {
             (told, provider)
         });
         told.clone()
+    }
+
+    /// The line of the audit log about a request, once it is written.
+    async fn noted(&self, answered: &Answered) -> Option<String> {
+        let request = answered.header("twilio-request-id").unwrap().to_owned();
+        let text = || String::from_utf8(self.lines.lock().unwrap().clone()).unwrap();
+        eventually("the request is logged", async || {
+            let answered =
+                |line: &str| line.contains("request answered") && line.contains(&request);
+            text().lines().any(answered)
+        })
+        .await;
+        let noted = |line: &&str| line.contains(AUDIT) && line.contains(&request);
+        text().lines().find(noted).map(str::to_owned)
     }
 
     fn of_trace(&self, trace: &str) -> Vec<SpanData> {
@@ -170,6 +189,62 @@ async fn a_fault_of_ours_is_marked_and_one_of_the_callers_is_not() {
         "{:?}",
         span.status
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_changed_the_control_plane_or_tried_to_is_noted() {
+    let told = Told::listen();
+    let service = TestService::start().await;
+    let groups = format!("/v1/ControlPlane/Stores/{STORE}/TraitGroups");
+    let body = json!({"displayName": "Audited", "traits": {"plan": {"dataType": "STRING"}}});
+    let send = async |method: Method, path: &str, user: &str, secret: &str| {
+        let request = service.bare(method, path).basic_auth(user, Some(secret));
+        Answered::of(request.json(&body)).await
+    };
+
+    let done = send(Method::POST, &groups, WRITE_KEY, KEY_SECRET).await;
+    assert_eq!(done.status, 202, "{:?}", done.body);
+    let line = told.noted(&done).await.unwrap();
+    let operation = done.header("operation-id").unwrap();
+    for part in [
+        "method=\"POST\"",
+        "status=202",
+        &format!("account=\"{ACCOUNT}\""),
+        &format!("credential=\"{WRITE_KEY}\""),
+        &format!("store=\"{STORE}\""),
+        &format!("operation=\"{operation}\""),
+        "peer=\"127.0.0.1\"",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+
+    let path = format!("{groups}/Audited");
+    let refused = send(Method::DELETE, &path, READ_KEY, KEY_SECRET).await;
+    refused.is(403, 403);
+    let line = told.noted(&refused).await.unwrap();
+    assert!(
+        line.contains("status=403") && line.contains(READ_KEY),
+        "{line}"
+    );
+    let stranger = send(Method::DELETE, &path, "secret@example.com", "hunter2").await;
+    stranger.is(401, 20003);
+    let line = told.noted(&stranger).await.unwrap();
+    assert!(
+        line.contains("status=401") && !line.contains("account="),
+        "{line}"
+    );
+    // What was asked for and not found may be anything.
+    let path = format!("{groups}/13175557301");
+    let absent = send(Method::DELETE, &path, ACCOUNT, TOKEN).await;
+    assert_eq!(absent.status, 404);
+    let line = told.noted(&absent).await.unwrap();
+    assert!(!line.contains("13175557301"), "{line}");
+
+    let read = send(Method::GET, &groups, ACCOUNT, TOKEN).await;
+    assert_eq!((read.status, told.noted(&read).await), (200, None));
+    let contact = json!({"traits": {"Contact": {"email": "audit@example.com"}}});
+    let created = service.post(&profiles(), &contact).await;
+    assert_eq!((created.status, told.noted(&created).await), (202, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

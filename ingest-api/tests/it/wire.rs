@@ -1,13 +1,17 @@
 //! What only a raw connection can do: slow, broken and malformed requests.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use governor::Quota;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{ACCOUNT, Setup, TOKEN, TestService, check_error, profiles};
+use crate::harness::{
+    ACCOUNT, NO_STORE, Setup, TOKEN, TestService, check_error, profiles, profiles_of,
+};
 
 /// Sends bytes and reads until the server closes.
 pub(crate) async fn exchange(service: &TestService, bytes: &[u8]) -> String {
@@ -102,6 +106,59 @@ async fn a_slow_body_is_408_and_the_connection_ends() {
         began.elapsed()
     );
     assert_eq!(service.watch.written(), 0);
+}
+
+/// One answer, of a connection that goes on.
+async fn answer_of(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        let read = tokio::time::timeout(Duration::from_secs(15), stream.read_buf(&mut bytes));
+        let read = read.await.expect("answered in time").unwrap();
+        assert!(read > 0, "the connection ended: {bytes:?}");
+        let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head.split("content-length: ").nth(1).unwrap();
+        let length: usize = length.lines().next().unwrap().parse().unwrap();
+        if body.len() == length {
+            return text;
+        }
+    }
+}
+
+/// Under overload a new connection for each refusal would make it worse.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_whose_body_had_come_leaves_the_connection_to_the_next_request() {
+    let mut setup = Setup::default();
+    setup.limits.rate = Some(Quota::per_second(NonZeroU32::MIN));
+    let service = TestService::start_with(setup).await;
+    let body = r#"{"traits":{"Contact":{"email":"kept@example.com"}}}"#;
+    let create = |path: &str| {
+        let length = body.len();
+        let more = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+        head("POST", path, &more) + body
+    };
+    let profiles = profiles();
+    let stranger = create(&profiles).replace("Basic ", "Bearer ");
+    let elsewhere = create(&profiles_of(NO_STORE));
+    let mut stream = TcpStream::connect(service.address).await.unwrap();
+    for (request, status) in [
+        (&create(&profiles), "202"),
+        (&create(&profiles), "429"),
+        (&create(&profiles), "429"),
+        (&stranger, "401"),
+        (&elsewhere, "404"),
+        (&stranger, "401"),
+    ] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = answer_of(&mut stream).await;
+        assert!(
+            answer.starts_with(&format!("http/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

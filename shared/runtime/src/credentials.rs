@@ -50,6 +50,8 @@ pub struct Principal {
     pub account: AccountSid,
     /// What it may do.
     pub access: Access,
+    /// The name that the credential goes by: the account's sid, or that of an API key.
+    pub user: Arc<str>,
 }
 
 /// Whether a process may go without a credentials file.
@@ -234,7 +236,11 @@ impl Users {
         account: AccountSid,
         access: Access,
     ) -> Result<(), ConfigError> {
-        let principal = Principal { account, access };
+        let principal = Principal {
+            account,
+            access,
+            user: user.as_str().into(),
+        };
         match self.by_name.insert(user, User { digests, principal }) {
             None => Ok(()),
             Some(_) => Err(ConfigError::new(

@@ -16,4 +16,5 @@ pub mod net;
 pub mod output;
 pub mod probe;
 pub mod telemetry;
+pub mod tls;
 pub mod trace_context;

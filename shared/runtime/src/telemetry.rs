@@ -40,8 +40,10 @@ use json::JsonLines;
 
 /// What is logged if `RUST_LOG` does not say otherwise.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
+/// The target of lines that are written whatever `RUST_LOG` says of others: who changed what is not to be lost to a filter.
+pub const AUDIT: &str = "kith::audit";
 /// The SDK repeats each failed export as a log line; [`drops`] tells the first and counts the rest.
-const QUIET_SDK: &str = "opentelemetry=off";
+const SDK: &str = "opentelemetry";
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,16 +126,16 @@ fn log_filter(asked: &str) -> Result<EnvFilter, ConfigError> {
     } else {
         asked
     };
-    let filter = EnvFilter::builder()
+    let mut filter = EnvFilter::builder()
         .parse(directives)
         .map_err(|error| refuse(format!("{error} in {directives:?}")))?;
-    if asked.contains("opentelemetry") {
-        return Ok(filter);
+    for (target, level) in [(SDK, "off"), (AUDIT, "info")] {
+        if !asked.contains(target) {
+            let directive = format!("{target}={level}").parse();
+            filter = filter.add_directive(directive.map_err(|error| refuse(format!("{error}")))?);
+        }
     }
-    let quiet = QUIET_SDK
-        .parse()
-        .map_err(|error| refuse(format!("{error}")))?;
-    Ok(filter.add_directive(quiet))
+    Ok(filter)
 }
 
 /// The layers of a process. Its own function, so that tests can look at what they write.

@@ -24,7 +24,7 @@ pub(crate) use settings::{fetch_settings, replace_settings};
 pub(crate) use stores::{create_store, delete_store, fetch_store, list_stores, update_store};
 
 /// The header that names an operation.
-const OPERATION_ID: &str = "Operation-Id";
+pub(crate) const OPERATION_ID: &str = "Operation-Id";
 /// When to ask for an operation: it is complete by then.
 const ASK_AFTER_SECONDS: &str = "1";
 

@@ -60,6 +60,10 @@ settings! {
         "Address of the API.";
     ADMIN_LISTEN = "admin_listen", Kind::Address, Some("127.0.0.1:8081"),
         "Address for the operator: /livez, /readyz and /metrics. Not for the public.";
+    TLS_CERT_FILE = "tls_cert_file", Kind::File, None,
+        "Certificate (PEM, with its chain) that the API shows, which then speaks HTTPS alone. By default plain HTTP.";
+    TLS_KEY_FILE = "tls_key_file", Kind::SecretFile, None,
+        "Key (PEM) of that certificate.";
     PUBLIC_URL = "public_url", Kind::Url, None,
         "Absolute base of redirects. By default each request's own scheme and host.";
     CREDENTIALS = "credentials", Kind::File, None,
@@ -166,6 +170,8 @@ pub static PROCESS: &[&Setting] = &[&ADMIN_LISTEN, &SHUTDOWN_GRACE, &LOG_FORMAT]
 /// What serves the API.
 pub static HTTP: &[&Setting] = &[
     &LISTEN,
+    &TLS_CERT_FILE,
+    &TLS_KEY_FILE,
     &PUBLIC_URL,
     &CREDENTIALS,
     &REQUEST_DEADLINE,

@@ -33,9 +33,13 @@ fn parsed() -> Users {
     file::parse(&FILE.replace("HASH", &hash)).unwrap()
 }
 
-fn principal(account: u8, access: Access) -> Option<Principal> {
+fn principal(account: u8, access: Access, user: &str) -> Option<Principal> {
     let account = format!("AC{account:032}").parse().unwrap();
-    Some(Principal { account, access })
+    Some(Principal {
+        account,
+        access,
+        user: user.into(),
+    })
 }
 
 #[test]
@@ -52,24 +56,26 @@ fn every_way_to_give_a_secret_lets_its_user_in() {
         (
             "AC00000000000000000000000000000001",
             "token of one",
-            principal(1, Access::Write),
+            (1, Access::Write),
         ),
         (
             "SK00000000000000000000000000000001",
             "secret of a key",
-            principal(1, Access::Read),
+            (1, Access::Read),
         ),
         (
             "SK00000000000000000000000000000002",
             "hashed secret",
-            principal(1, Access::Write),
+            (1, Access::Write),
         ),
         (
             "SK00000000000000000000000000000003",
             "secret of another",
-            principal(2, Access::Write),
+            (2, Access::Write),
         ),
     ] {
+        let (account, access) = expected;
+        let expected = principal(account, access, user);
         assert_eq!(credentials.verify(user, password), expected, "{user}");
     }
 }
@@ -310,7 +316,7 @@ fn two_secrets_of_a_user_are_valid_at_once_however_they_are_given() {
         (key, "fourth", Some(Access::Read)),
         (key, "first", None),
     ] {
-        let principal = access.and_then(|access| principal(1, access));
+        let principal = access.and_then(|access| principal(1, access, user));
         assert_eq!(users.verify(user, password), principal, "{user} {password}");
     }
 }

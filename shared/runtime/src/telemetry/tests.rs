@@ -122,6 +122,20 @@ fn a_filter_that_is_not_one_is_refused() {
 }
 
 #[test]
+fn the_audit_log_is_written_whatever_is_asked_for() {
+    for asked in ["", "off", "error", "kith=off", "ingest_api=debug"] {
+        let (dispatch, lines) = logging(asked);
+        with_default(&dispatch, || {
+            tracing::info!(target: AUDIT, "noted");
+        });
+        assert_eq!(lines.saying("noted")["target"], AUDIT, "{asked}");
+    }
+    let (dispatch, lines) = logging("kith::audit=off");
+    with_default(&dispatch, || tracing::info!(target: AUDIT, "noted"));
+    assert!(lines.json().is_empty());
+}
+
+#[test]
 fn a_line_is_one_object_with_its_fields_and_those_of_its_spans() {
     let (dispatch, lines) = logging("info");
     with_default(&dispatch, || {

@@ -56,7 +56,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let service = service(&settings, &engine, address, &health, http.clone()).await?;
-        let bound = bind(service, listener)?;
+        let bound = bind(service, listener, None)?;
         http.component("http", |shutdown| async move {
             Ok(bound
                 .serve(async move { shutdown.requested().await })
