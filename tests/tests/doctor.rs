@@ -57,7 +57,7 @@ fn finds_no_fault_with_the_clock(told: &Told) -> Result<()> {
     Ok(())
 }
 
-const DATABASE_ANSWERS: &str = "see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set";
+const DATABASE_ANSWERS: &str = "see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set, and a certificate only with KITH_CQL_CERT_FILE";
 const BROKER_ANSWERS: &str = "see whether a broker runs where KITH_KAFKA_BOOTSTRAP says, and speaks KITH_KAFKA_SECURITY_PROTOCOL";
 const KEYSPACE: &str = "run `ingest-api migrate`, or set KITH_CQL_KEYSPACE to the right one";
 const CLOCK: &str = "set the clock of this host, and keep it with NTP";

@@ -20,10 +20,9 @@ use tempfile::TempDir;
 const SERVICES: [&str; 2] = ["ingest-api", "trait-worker"];
 
 /// What `doctor` tells to do about the database.
-const NOT_THERE: &str = "see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set";
+const NOT_THERE: &str = "see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set, and a certificate only with KITH_CQL_CERT_FILE";
 const NOT_THIS_USER: &str = "set KITH_CQL_USERNAME and KITH_CQL_PASSWORD_FILE to a user of the database and that user's password";
-const NOT_TRUSTED: &str = "see whether it speaks TLS, KITH_CQL_CA_FILE has the authority of its certificate, which names its address \
-     by number, and it asks for KITH_CQL_CERT_FILE";
+const NOT_TRUSTED: &str = "see whether it speaks TLS, and KITH_CQL_CA_FILE has the authority of its certificate, which names its address by number";
 /// And about the log.
 const NO_BROKER: &str = "see whether a broker runs where KITH_KAFKA_BOOTSTRAP says, and speaks KITH_KAFKA_SECURITY_PROTOCOL";
 const NO_LOGIN: &str = "set KITH_KAFKA_SASL_MECHANISM, KITH_KAFKA_SASL_USERNAME and KITH_KAFKA_SASL_PASSWORD_FILE to what the brokers know";
@@ -303,8 +302,8 @@ async fn services_work_over_tls_by_what_proves_them_and_nothing_less() -> Result
         ("KITH_KAFKA_CERT_FILE", "KITH_KAFKA_KEY_FILE"),
     );
     let faults = [
-        database(nobody(cql.0, cql.1), "alert", NOT_TRUSTED),
-        database(stranger(cql.0, cql.1), "alert", NOT_TRUSTED),
+        database(nobody(cql.0, cql.1), "cannot be reached", NOT_THERE),
+        database(stranger(cql.0, cql.1), "cannot be reached", NOT_THERE),
         log(nobody(kafka.0, kafka.1), "alert", NO_TRUST),
         log(stranger(kafka.0, kafka.1), "alert", NO_TRUST),
     ];

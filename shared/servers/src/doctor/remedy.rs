@@ -16,9 +16,10 @@ pub(super) fn database(error: &ConnectError) -> String {
     match error {
         ConnectError::Config(_) => "correct this setting".to_owned(),
         ConnectError::Session(SessionError::Unreachable(_)) | ConnectError::Timeout(_) => format!(
-            "see whether it runs where {} says, and wants TLS if and only if {} is set",
+            "see whether it runs where {} says, and wants TLS if and only if {} is set, and a certificate only with {}",
             table::CQL_NODES.variable(),
-            table::CQL_CA_FILE.variable()
+            table::CQL_CA_FILE.variable(),
+            table::CQL_CERT_FILE.variable()
         ),
         ConnectError::Session(SessionError::Unauthorized(_)) => format!(
             "set {} and {} to a user of the database and that user's password",
@@ -26,9 +27,8 @@ pub(super) fn database(error: &ConnectError) -> String {
             table::CQL_PASSWORD_FILE.variable()
         ),
         ConnectError::Session(SessionError::Untrusted(_)) => format!(
-            "see whether it speaks TLS, {} has the authority of its certificate, which names its address by number, and it asks for {}",
-            table::CQL_CA_FILE.variable(),
-            table::CQL_CERT_FILE.variable()
+            "see whether it speaks TLS, and {} has the authority of its certificate, which names its address by number",
+            table::CQL_CA_FILE.variable()
         ),
         ConnectError::UnknownDatacenter { .. } => {
             format!("set {} to one of these", table::CQL_LOCAL_DC.variable())
