@@ -30,7 +30,8 @@ seconds_since() { # MS: the seconds from then, with one decimal
 
 # What a run folder was started with; kept in its file `settings`.
 setting_names=(
-    NODES KITH_LOCAL_COMMITLOG KITH_LOCAL_HINTS KITH_LOCAL_CQL_PROXIED KITH_LOCAL_CQL_PORT KITH_LOCAL_STORAGE_PORT
+    NODES KITH_LOCAL_COMMITLOG KITH_LOCAL_HINTS KITH_LOCAL_CQL_PROXIED KITH_LOCAL_TLS
+    KITH_LOCAL_CQL_PORT KITH_LOCAL_STORAGE_PORT
     KITH_LOCAL_KAFKA_PORT KITH_LOCAL_KAFKA_CONTROLLER_PORT
     KITH_LOCAL_KAFKA_PROXIED_PORT KITH_LOCAL_KAFKA_PROXY_PORT
 )
@@ -42,10 +43,12 @@ locate() { # the folders
     [[ $KITH_LOCAL_READY_SECONDS =~ ^[1-9][0-9]{0,4}$ ]] || die $EX_CONFIG "KITH_LOCAL_READY_SECONDS is '$KITH_LOCAL_READY_SECONDS', which is no number of seconds"
     local folder
     for folder in "$KITH_LOCAL_DIR" "$KITH_LOCAL_JARS" "$here"; do
-        # They are written into YAML, properties, URLs and Java's argument files.
-        [[ $folder =~ ^[A-Za-z0-9/._+@-]+$ ]] ||
-            die $EX_CONFIG "the path '$folder' has characters that the servers' settings cannot carry; set KITH_LOCAL_DIR or KITH_LOCAL_JARS to a plain one"
+        need_plain "$folder" "set KITH_LOCAL_DIR or KITH_LOCAL_JARS to a plain one"
     done
+}
+
+need_plain() { # FOLDER ADVICE: folders are written into YAML, properties, URLs and Java's argument files
+    [[ $1 =~ ^[A-Za-z0-9/._+@-]+$ ]] || die $EX_CONFIG "the path '$1' has characters that the servers' settings cannot carry; $2"
 }
 
 settings_from_environment() {
@@ -53,6 +56,7 @@ settings_from_environment() {
     KITH_LOCAL_COMMITLOG=${KITH_LOCAL_COMMITLOG:-periodic}
     KITH_LOCAL_HINTS=${KITH_LOCAL_HINTS:-true}
     KITH_LOCAL_CQL_PROXIED=${KITH_LOCAL_CQL_PROXIED:-false}
+    KITH_LOCAL_TLS=${KITH_LOCAL_TLS:+$(realpath -m -- "$KITH_LOCAL_TLS")}
     KITH_LOCAL_CQL_PORT=${KITH_LOCAL_CQL_PORT:-9042}
     KITH_LOCAL_STORAGE_PORT=${KITH_LOCAL_STORAGE_PORT:-7000}
     KITH_LOCAL_KAFKA_PORT=${KITH_LOCAL_KAFKA_PORT:-19092}
@@ -65,8 +69,13 @@ settings_from_environment() {
     [[ $KITH_LOCAL_HINTS == true || $KITH_LOCAL_HINTS == false ]] ||
         die $EX_CONFIG "KITH_LOCAL_HINTS is '$KITH_LOCAL_HINTS', but must be true or false"
     [[ $KITH_LOCAL_CQL_PROXIED == true || $KITH_LOCAL_CQL_PROXIED == false ]] || die $EX_CONFIG "KITH_LOCAL_CQL_PROXIED is '$KITH_LOCAL_CQL_PROXIED', but must be true or false"
+    if [[ -n $KITH_LOCAL_TLS ]]; then
+        need_plain "$KITH_LOCAL_TLS" "set KITH_LOCAL_TLS to a plain one"
+        [[ -f $KITH_LOCAL_TLS/server.pem ]] || die $EX_CONFIG "KITH_LOCAL_TLS is '$KITH_LOCAL_TLS', which has no certificates; make them with $here/certify"
+        ((NODES == 1)) || die $EX_CONFIG "KITH_LOCAL_TLS goes with one node"
+    fi
     local name
-    for name in "${setting_names[@]:4}"; do
+    for name in "${setting_names[@]:5}"; do
         [[ ${!name} =~ ^[1-9][0-9]{0,4}$ && ${!name} -lt 65536 ]] || die $EX_CONFIG "$name is '${!name}', which is no port"
     done
 }
@@ -107,6 +116,15 @@ print_env() { # the settings for Kith's binaries
         "KITH_KAFKA_BOOTSTRAP=127.0.0.1:$KITH_LOCAL_KAFKA_PORT" \
         "KITH_KAFKA_REPLICATION_FACTOR=1" \
         "KITH_CREDENTIALS=$KITH_LOCAL_DIR/credentials.toml"
+    [[ -z $KITH_LOCAL_TLS ]] || printf '%s\n' \
+        "KITH_CQL_USERNAME=kith" \
+        "KITH_CQL_PASSWORD_FILE=$KITH_LOCAL_TLS/cql.password" \
+        "KITH_CQL_CA_FILE=$KITH_LOCAL_TLS/ca.pem" \
+        "KITH_KAFKA_SECURITY_PROTOCOL=SASL_SSL" \
+        "KITH_KAFKA_SASL_MECHANISM=SCRAM-SHA-512" \
+        "KITH_KAFKA_SASL_USERNAME=kith" \
+        "KITH_KAFKA_SASL_PASSWORD_FILE=$KITH_LOCAL_TLS/kafka.password" \
+        "KITH_KAFKA_CA_FILE=$KITH_LOCAL_TLS/ca.pem"
 }
 
 write_credentials() { # the development account, for ingest-api, which never goes without a file; kept if it is there
@@ -195,14 +213,27 @@ server_places() { # NAME: ADDRESS:PORT=WHAT, one a line
 }
 
 configure_kafka() { # FOLDER
+    local plain=PLAINTEXT inner=PLAINTEXT proxied=PROXIED protocols=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT proxy=$KITH_LOCAL_KAFKA_PROXY_PORT secured=''
+    if [[ -n ${KITH_LOCAL_TLS:-} ]]; then
+        # Passwords at the first listener, certificates of clients at the second, which no proxy stands before.
+        plain=SASL_SSL inner=SSL proxied=SSL protocols=SASL_SSL:SASL_SSL,SSL:SSL proxy=$KITH_LOCAL_KAFKA_PROXIED_PORT
+        secured="
+ssl.keystore.type=PEM
+ssl.keystore.location=$KITH_LOCAL_TLS/server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$KITH_LOCAL_TLS/ca.pem
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.ssl.ssl.client.auth=required"
+    fi
     write_file "$1/server.properties" <<END
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$KITH_LOCAL_KAFKA_CONTROLLER_PORT
-listeners=PLAINTEXT://127.0.0.1:$KITH_LOCAL_KAFKA_PORT,PROXIED://127.0.0.1:$KITH_LOCAL_KAFKA_PROXIED_PORT,CONTROLLER://127.0.0.1:$KITH_LOCAL_KAFKA_CONTROLLER_PORT
-advertised.listeners=PLAINTEXT://127.0.0.1:$KITH_LOCAL_KAFKA_PORT,PROXIED://127.0.0.1:$KITH_LOCAL_KAFKA_PROXY_PORT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
+listeners=$plain://127.0.0.1:$KITH_LOCAL_KAFKA_PORT,$proxied://127.0.0.1:$KITH_LOCAL_KAFKA_PROXIED_PORT,CONTROLLER://127.0.0.1:$KITH_LOCAL_KAFKA_CONTROLLER_PORT
+advertised.listeners=$plain://127.0.0.1:$KITH_LOCAL_KAFKA_PORT,$proxied://127.0.0.1:$proxy
+listener.security.protocol.map=$protocols,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=$inner$secured
 controller.listener.names=CONTROLLER
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -221,10 +252,20 @@ END
 }
 
 configure_cassandra() { # FOLDER N
-    local folder=$1 n=$2 tokens=(0) sync=batch seeds='' advertised='' i
+    local folder=$1 n=$2 tokens=(0) sync=batch seeds='' advertised='' secured='' i
     ((NODES == 3)) && tokens=(-9223372036854775808 -3074457345618258603 3074457345618258602)
     [[ $KITH_LOCAL_COMMITLOG == periodic ]] && sync=$'periodic\ncommitlog_sync_period: 1000ms'
     [[ $KITH_LOCAL_CQL_PROXIED == true ]] && advertised=$'\n'"broadcast_rpc_address: 127.0.1.$n"
+    [[ -z ${KITH_LOCAL_TLS:-} ]] || secured="
+authenticator: PasswordAuthenticator
+client_encryption_options:
+  enabled: true
+  optional: false
+  require_client_auth: $([[ -e $KITH_LOCAL_TLS/cql.clients ]] && echo true || echo false)
+  keystore: $KITH_LOCAL_TLS/server.pem
+  truststore: $KITH_LOCAL_TLS/ca.pem
+  ssl_context_factory:
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory"
     for ((i = 1; i <= NODES; i++)); do # every node is a seed: each can start while another is down
         seeds+=${seeds:+,}127.0.0.$i:$KITH_LOCAL_STORAGE_PORT
     done
@@ -264,7 +305,7 @@ concurrent_writes: 8
 concurrent_compactors: 1
 paxos_variant: v2
 paxos_state_purging: repaired
-storage_compatibility_mode: NONE
+storage_compatibility_mode: NONE$secured
 END
     mkdir -p -- "$folder"/{data,commitlog,saved_caches,hints}
 }
@@ -312,7 +353,7 @@ launch() { # NAME COMMAND...: in its own session, without a terminal, with its o
 log_tail() { tail -c "+$(($2 + 1))" -- "$1" | tail -n 30 >&2; } # FILE BYTES: the end of what came after them
 
 start_server() { # NAME: and wait until it answers; ends the shell that calls it
-    local name=$1 folder=$KITH_LOCAL_DIR/$1 lib began pid code=0 probe heap ring_delay logged=0
+    local name=$1 folder=$KITH_LOCAL_DIR/$1 lib began pid code=0 probe heap ring_delay logged=0 scram=()
     mkdir -p -- "$folder/tmp"
     exec 9>"$folder/lock"
     flock 9
@@ -332,9 +373,11 @@ start_server() { # NAME: and wait until it answers; ends the shell that calls it
         lib=$(jar_folder kafka)
         configure_kafka "$folder"
         if [[ ! -f $folder/data/meta.properties ]]; then
+            [[ -z ${KITH_LOCAL_TLS:-} ]] ||
+                scram=(--add-scram "SCRAM-SHA-512=[name=kith,password=$(cat "$KITH_LOCAL_TLS/kafka.password")]")
             "$java" -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+PerfDisableSharedMem \
                 -Dlog4j2.configurationFile="file://$here/kafka/log4j2.xml" -cp "$lib/*" \
-                kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$folder/server.properties" --ignore-formatted \
+                kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAA -c "$folder/server.properties" --ignore-formatted "${scram[@]}" \
                 9>&- 8>&- </dev/null >>"$folder/log" 2>&1 || {
                 say "kafka: could not format its folder; the end of $folder/log:"
                 log_tail "$folder/log" "$logged"
@@ -345,6 +388,8 @@ start_server() { # NAME: and wait until it answers; ends the shell that calls it
             -Dlog4j2.configurationFile="file://$here/kafka/log4j2.xml" -cp "$lib/*" \
             kafka.Kafka "$folder/server.properties"
         probe=(kafka 127.0.0.1 "$KITH_LOCAL_KAFKA_PORT")
+        # A certificate is less to talk about than a password.
+        [[ -z ${KITH_LOCAL_TLS:-} ]] || probe=(kafka 127.0.0.1 "$KITH_LOCAL_KAFKA_PROXIED_PORT")
         ;;
     cassandra*)
         lib=$(jar_folder cassandra)
@@ -363,7 +408,7 @@ start_server() { # NAME: and wait until it answers; ends the shell that calls it
         ;;
     esac
     pid=$!
-    python3 "$here/probe.py" "${probe[@]}" "$pid" "$KITH_LOCAL_READY_SECONDS" 7>&- 8>&- 9>&- || code=$?
+    python3 "$here/probe.py" "${probe[@]}" "$pid" "$KITH_LOCAL_READY_SECONDS" ${KITH_LOCAL_TLS:+"$KITH_LOCAL_TLS"} 7>&- 8>&- 9>&- || code=$?
     if ((code == 0)); then
         say "$name: ready after $(seconds_since "$began") s (pid $pid)"
         exit 0

@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
 """Asks the servers of deploy/local whether they are there. Standard library only.
 
-probe.py kafka ADDRESS PORT PID SECONDS   wait for a metadata answer that names a broker
-probe.py cql ADDRESS PORT PID SECONDS     wait for the answer to a query
+probe.py kafka ADDRESS PORT PID SECONDS [TLS]   wait for a metadata answer that names a broker
+probe.py cql ADDRESS PORT PID SECONDS [TLS]     wait for the answer to a query; with TLS, first see that there is the user kith
 probe.py ring PORT SECONDS ADDRESS...     wait until each node reads at consistency ALL, so sees all the others
 probe.py ports [ADDRESS:PORT=WHAT]...     are these free? names those that are not
 probe.py offset STEP TRIES ADDRESS:PORT.. the first multiple of STEP which, added to each port, finds all of them free
+
+TLS is a folder of certificates and passwords as `certify` makes it.
 
 Exit: 0 yes; 1 the process PID is gone, or a port is taken; 2 not within SECONDS.
 """
 
 import signal
 import socket
+import ssl
 import struct
 import sys
 import time
 
 ONE, ALL = 1, 5
+QUERY = "SELECT release_version FROM system.local"
 
 
 def receive(sock, size):
@@ -29,10 +33,19 @@ def receive(sock, size):
     return data
 
 
-def kafka_answers(address, port):
+def connect(address, port, tls, seconds):
+    sock = socket.create_connection((address, port), 2)
+    sock.settimeout(seconds)
+    if tls is None:
+        return sock
+    context = ssl.create_default_context(cafile=f"{tls}/ca.pem")
+    context.load_cert_chain(f"{tls}/client.crt", f"{tls}/client.key")
+    return context.wrap_socket(sock, server_hostname=address)
+
+
+def kafka_answers(address, port, tls=None):
     """Metadata v4 for no topic: a broker is listed once it is registered and unfenced."""
-    with socket.create_connection((address, port), 2) as sock:
-        sock.settimeout(5)
+    with connect(address, port, tls, 5) as sock:
         client = b"kith-probe"
         body = struct.pack(">hhih", 3, 4, 7, len(client)) + client + struct.pack(">ib", 0, 0)
         sock.sendall(struct.pack(">i", len(body)) + body)
@@ -48,20 +61,31 @@ def cql_frame(sock, opcode, body):
     return answer
 
 
-def cql_answers(address, port, query, consistency):
-    with socket.create_connection((address, port), 2) as sock:
-        sock.settimeout(10)
+def cql_answers(address, port, query, consistency, tls=None, user=None, password=None):
+    with connect(address, port, tls, 10) as sock:
         key, value = b"CQL_VERSION", b"3.0.0"
         startup = struct.pack(">hh", 1, len(key)) + key + struct.pack(">h", len(value)) + value
-        if cql_frame(sock, 0x01, startup) != 0x02:  # STARTUP, READY
+        answer = cql_frame(sock, 0x01, startup)  # STARTUP
+        if answer == 0x03 and user:  # AUTHENTICATE
+            token = f"\0{user}\0{password}".encode()
+            answer = cql_frame(sock, 0x0F, struct.pack(">i", len(token)) + token)  # AUTH_RESPONSE
+        if answer not in (0x02, 0x10):  # READY, AUTH_SUCCESS
             return False
         text = query.encode()
         query_body = struct.pack(">i", len(text)) + text + struct.pack(">hB", consistency, 0)
         return cql_frame(sock, 0x07, query_body) == 0x08  # QUERY, RESULT
 
 
-def cql_ready(address, port):
-    return cql_answers(address, port, "SELECT release_version FROM system.local", ONE)
+def cql_ready(address, port, tls=None):
+    if tls is None:
+        return cql_answers(address, port, QUERY, ONE)
+    with open(f"{tls}/cql.password", encoding="ascii") as file:
+        password = file.read().strip()
+    # The user that a new database has makes ours.
+    role = f"CREATE ROLE IF NOT EXISTS kith WITH LOGIN = true AND PASSWORD = '{password}'"
+    return cql_answers(address, port, role, ONE, tls, "cassandra", "cassandra") and cql_answers(
+        address, port, QUERY, ONE, tls, "kith", password
+    )
 
 
 def sees_all(address, port):
@@ -113,8 +137,9 @@ def main(arguments):
     what, rest = arguments[0], arguments[1:]
     if what in ("kafka", "cql"):
         address, port, pid, seconds = rest[0], int(rest[1]), int(rest[2]), float(rest[3])
+        tls = rest[4] if len(rest) > 4 else None
         answers = kafka_answers if what == "kafka" else cql_ready
-        return wait(seconds, lambda: answers(address, port), pid)
+        return wait(seconds, lambda: answers(address, port, tls), pid)
     if what == "ring":
         port, deadline = int(rest[0]), time.monotonic() + float(rest[1])
         for address in rest[2:]:

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::Launch;
+use crate::api::{ACCOUNT, TOKEN};
+use crate::process::{Launch, free_address};
 
 /// Where the CQL nodes of this run are.
 ///
@@ -72,6 +73,8 @@ pub struct Place {
     pub group: String,
     /// Replicas of the data.
     pub replication_factor: usize,
+    /// What else a service is told, such as how to prove who it is.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Place {
@@ -95,7 +98,15 @@ impl Place {
             topic: format!("t{name}.traits"),
             group: format!("t{name}.worker"),
             replication_factor,
+            environment: Vec::new(),
         }
+    }
+
+    /// The same place, with one more variable for every service.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.push((name.into(), value.to_string()));
+        self
     }
 
     /// The same place, reached through these addresses.
@@ -116,7 +127,7 @@ impl Place {
     /// # Errors
     /// When no port can be had.
     pub fn launch(&self, binary: &str) -> Result<Launch> {
-        Ok(Launch::new(binary)?
+        let mut launch = Launch::new(binary)?
             .with("KITH_CQL_NODES", self.cql_nodes.join(","))
             .with("KITH_CQL_KEYSPACE", &self.keyspace)
             .with("KITH_CQL_DIALECT", "cassandra")
@@ -126,7 +137,27 @@ impl Place {
             .with("KITH_KAFKA_GROUP", &self.group)
             .with("KITH_KAFKA_TOPIC_PARTITIONS", "8")
             .with("KITH_KAFKA_REPLICATION_FACTOR", "1")
-            .with("KITH_KAFKA_SESSION_TIMEOUT", "6s"))
+            .with("KITH_KAFKA_SESSION_TIMEOUT", "6s");
+        launch.environment.extend(self.environment.iter().cloned());
+        Ok(launch)
+    }
+
+    /// A launch of a service at this place, with what only `ingest-api` needs besides: an address, and a file in `dir` with the
+    /// development account.
+    ///
+    /// # Errors
+    /// When no port can be had, or the file not be written.
+    pub fn service(&self, binary: &str, dir: &Path) -> Result<Launch> {
+        let launch = self.launch(binary)?;
+        if binary != "ingest-api" {
+            return Ok(launch);
+        }
+        let credentials = dir.join("credentials.toml");
+        let account = format!("[[account]]\nsid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n");
+        std::fs::write(&credentials, account)?;
+        Ok(launch
+            .with("KITH_LISTEN", free_address()?)
+            .with("KITH_CREDENTIALS", credentials.display()))
     }
 
     /// Makes the keyspace, the topics and the development store, as an operator would.

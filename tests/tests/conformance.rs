@@ -552,7 +552,7 @@ async fn a_log_that_reorders_a_partition_is_rejected() -> Result<()> {
 }
 
 #[test]
-fn the_standalone_carries_neither_driver() -> Result<()> {
+fn the_standalone_carries_neither_driver_nor_their_tls() -> Result<()> {
     let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let output = std::process::Command::new(cargo)
         .args([
@@ -576,7 +576,14 @@ fn the_standalone_carries_neither_driver() -> Result<()> {
     );
     let tree = String::from_utf8(output.stdout)?;
     ensure!(tree.contains("kith-embedded"), "{tree}");
-    for driver in ["scylla v", "scylla-cql v", "rdkafka v", "rdkafka-sys v"] {
+    for driver in [
+        "scylla v",
+        "scylla-cql v",
+        "rdkafka v",
+        "rdkafka-sys v",
+        "openssl v",
+        "openssl-sys v",
+    ] {
         ensure!(
             !tree.lines().any(|line| line.starts_with(driver)),
             "{driver} is in the tree"

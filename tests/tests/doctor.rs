@@ -1,14 +1,15 @@
 //! `doctor` of each binary against set-ups that are broken on purpose: each fault has a line of its own, which names it and
 //! ends with what to do; a set-up that is well has none.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use kith_domain::event::record_bytes_max;
-use kith_tests::api::{ACCOUNT, Api, TOKEN};
+use kith_tests::api::Api;
 use kith_tests::process::{Launch, Process, free_address};
 use kith_tests::servers::Place;
+use kith_tests::told::{Told, doctor};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -18,100 +19,8 @@ use serde_json::json;
 /// The binaries on Kafka and a CQL server.
 const SERVICES: [&str; 2] = ["ingest-api", "trait-worker"];
 
-/// What a `doctor` said, and how it ended.
-struct Told {
-    code: Option<i32>,
-    lines: Vec<String>,
-    on_error: String,
-}
-
-impl Told {
-    async fn by(mut command: Command) -> Result<Self> {
-        let output: Output = tokio::task::spawn_blocking(move || command.output()).await??;
-        let said = String::from_utf8(output.stdout)?;
-        Ok(Self {
-            code: output.status.code(),
-            lines: said.lines().map(str::to_owned).collect(),
-            on_error: String::from_utf8(output.stderr)?,
-        })
-    }
-
-    fn all(&self) -> String {
-        format!(
-            "exit {:?}\n{}\n{}",
-            self.code,
-            self.lines.join("\n"),
-            self.on_error
-        )
-    }
-
-    fn failed(&self) -> Vec<&String> {
-        let lines = self.lines.iter();
-        lines.filter(|line| line.starts_with("FAIL")).collect()
-    }
-
-    /// It must find nothing, and these checks must be among those that were made.
-    fn is_well(&self, checks: &[&str]) -> Result<()> {
-        ensure!(self.code == Some(0) && self.failed().is_empty(), self.all());
-        for check in checks {
-            let begin = format!("ok    {check}");
-            let is_there = self.lines.iter().any(|line| line.starts_with(&begin));
-            ensure!(is_there, "no line {begin:?}: {}", self.all());
-        }
-        Ok(())
-    }
-
-    /// It must find these faults and no other, in this order: how the line begins after `FAIL`, and how it ends.
-    fn finds(&self, faults: &[(&str, &str)]) -> Result<()> {
-        let failed = self.failed();
-        let is_so = failed.len() == faults.len()
-            && failed.iter().zip(faults).all(|(line, (fault, remedy))| {
-                line.starts_with(&format!("FAIL  {fault}"))
-                    && line.ends_with(&format!("; {remedy}"))
-            });
-        ensure!(is_so, "not {faults:#?}: {}", self.all());
-        ensure!(self.code == Some(1), self.all());
-        Ok(())
-    }
-
-    /// It must find the clock, and nothing before it. What comes after it is the log, which such a clock may hold up.
-    fn tells_of_the_clock(&self) -> Result<()> {
-        let is_so = self.failed().first().is_some_and(|line| {
-            line.starts_with("FAIL  clock of ")
-                && line.contains("this host is 7")
-                && line.ends_with(&format!(" ahead; {CLOCK}"))
-        });
-        ensure!(is_so && self.code == Some(1), self.all());
-        Ok(())
-    }
-
-    /// It must say by how much the clock is off, and that this is well. What such a clock does to the log is not looked at.
-    fn finds_no_fault_with_the_clock(&self) -> Result<()> {
-        let line = self.lines.iter().find(|line| line.contains("clock of "));
-        let is_so = line.is_some_and(|line| line.starts_with("ok    ") && line.ends_with("s off"));
-        ensure!(is_so && !self.all().contains("0ns off"), self.all());
-        Ok(())
-    }
-
-    /// It must end at the settings, with one line on standard error that begins like this and has this in it.
-    fn is_misconfigured(&self, setting: &str, reason: &str) -> Result<()> {
-        let line = self.on_error.trim_end();
-        let is_so = self.code == Some(78)
-            && line.lines().count() == 1
-            && line.starts_with(setting)
-            && line.contains(reason);
-        ensure!(is_so, "not {setting} {reason}: {}", self.all());
-        Ok(())
-    }
-}
-
-async fn doctor(mut launch: Launch) -> Result<Told> {
-    launch.arguments.push("doctor".into());
-    Told::by(launch.command()?).await
-}
-
-/// The same on a host whose clock is off by this, in the words of `faketime`. Not by much: the client library of Kafka waits until a
-/// time of that clock, by a clock that is right, so that some of its waits are longer by as much, or end at once.
+/// The `doctor` of a binary on a host whose clock is off by this, in the words of `faketime`. Not by much: the client library of
+/// Kafka waits until a time of that clock, by a clock that is right, so that some of its waits are longer by as much, or end at once.
 async fn doctor_at(mut launch: Launch, off: &str) -> Result<Told> {
     launch.arguments.push("doctor".into());
     // The clock that only goes forward stays everybody's.
@@ -129,28 +38,26 @@ async fn doctor_at(mut launch: Launch, off: &str) -> Result<Told> {
     Told::by(command).await
 }
 
-/// A credentials file with the development account.
-fn credentials(dir: &Path) -> Result<PathBuf> {
-    let path = dir.join("credentials.toml");
-    let text = format!("[[account]]\nsid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n");
-    std::fs::write(&path, text)?;
-    Ok(path)
+/// It must find the clock, and nothing before it. What comes after it is the log, which such a clock may hold up.
+fn tells_of_the_clock(told: &Told) -> Result<()> {
+    let is_so = told.failed().first().is_some_and(|line| {
+        line.starts_with("FAIL  clock of ")
+            && line.contains("this host is 7")
+            && line.ends_with(&format!(" ahead; {CLOCK}"))
+    });
+    ensure!(is_so && told.code == Some(1), told.all());
+    Ok(())
 }
 
-/// A service at a place, with whatever else it needs.
-fn service(place: &Place, binary: &str, dir: &Path) -> Result<Launch> {
-    let launch = place.launch(binary)?;
-    Ok(if binary == "ingest-api" {
-        launch
-            .with("KITH_LISTEN", free_address()?)
-            .with("KITH_CREDENTIALS", credentials(dir)?.display())
-    } else {
-        launch
-    })
+/// It must say by how much the clock is off, and that this is well. What such a clock does to the log is not looked at.
+fn finds_no_fault_with_the_clock(told: &Told) -> Result<()> {
+    let line = told.lines.iter().find(|line| line.contains("clock of "));
+    let is_so = line.is_some_and(|line| line.starts_with("ok    ") && line.ends_with("s off"));
+    ensure!(is_so && !told.all().contains("0ns off"), told.all());
+    Ok(())
 }
 
-const DATABASE_ANSWERS: &str = "see whether it runs where KITH_CQL_NODES says; if it asks who we are, KITH_CQL_USERNAME and \
-     KITH_CQL_PASSWORD_FILE tell it";
+const DATABASE_ANSWERS: &str = "see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set, and a certificate only with KITH_CQL_CERT_FILE";
 const BROKER_ANSWERS: &str = "see whether a broker runs where KITH_KAFKA_BOOTSTRAP says, and speaks KITH_KAFKA_SECURITY_PROTOCOL";
 const KEYSPACE: &str = "run `ingest-api migrate`, or set KITH_CQL_KEYSPACE to the right one";
 const CLOCK: &str = "set the clock of this host, and keep it with NTP";
@@ -162,21 +69,21 @@ async fn a_set_up_that_is_well_passes_until_a_server_is_away_or_the_clock_is_off
     place.migrate().await?;
     let closed = Some(free_address()?);
     let healthy = async |binary| -> Result<()> {
-        let well = doctor(service(&place, binary, dir.path())?).await?;
+        let well = doctor(place.service(binary, dir.path())?).await?;
         well.is_well(&["settings", "database", "clock of ", "topics", "log"])?;
 
-        let away = service(&place.through(closed, None), binary, dir.path())?;
+        let away = place.through(closed, None).service(binary, dir.path())?;
         let database = ("database: the database cannot be reached", DATABASE_ANSWERS);
         doctor(away).await?.finds(&[database])?;
-        let away = service(&place.through(None, closed), binary, dir.path())?;
+        let away = place.through(None, closed).service(binary, dir.path())?;
         let log = ("log: the log cannot be reached", BROKER_ANSWERS);
         doctor(away).await?.finds(&[log])?;
 
-        let ahead = doctor_at(service(&place, binary, dir.path())?, "+7s").await?;
-        ahead.tells_of_the_clock()?;
+        let ahead = doctor_at(place.service(binary, dir.path())?, "+7s").await?;
+        tells_of_the_clock(&ahead)?;
         // What is stamped late is late everywhere.
-        let behind = doctor_at(service(&place, binary, dir.path())?, "-7s").await?;
-        behind.finds_no_fault_with_the_clock()
+        let behind = doctor_at(place.service(binary, dir.path())?, "-7s").await?;
+        finds_no_fault_with_the_clock(&behind)
     };
     let [ingest, worker] = SERVICES;
     tokio::try_join!(healthy(ingest), healthy(worker))?;
@@ -187,7 +94,7 @@ async fn a_set_up_that_is_well_passes_until_a_server_is_away_or_the_clock_is_off
 async fn tables_that_are_missing_or_of_another_shape_are_named() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let place = Place::new()?;
-    let told = async |binary| doctor(service(&place, binary, dir.path())?).await;
+    let told = async |binary| doctor(place.service(binary, dir.path())?).await;
 
     let keyspace = &place.keyspace;
     let missing = format!("database: there is no keyspace {keyspace}");
@@ -276,7 +183,7 @@ async fn topics_of_another_shape_are_named() -> Result<()> {
     place.migrate().await?;
     let fault = |fault: &str| format!("topics: topic {}: {fault}", place.topic);
     for binary in SERVICES {
-        let told = doctor(service(&place, binary, dir.path())?).await?;
+        let told = doctor(place.service(binary, dir.path())?).await?;
         told.finds(&[
             (
                 &fault("partitions is 3, wanted at least 8"),

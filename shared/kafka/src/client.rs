@@ -19,6 +19,13 @@ pub(crate) const CONSUMER_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Settings whose values nobody is shown.
 const SECRETS: [&str; 1] = ["sasl.password"];
 
+/// The settings of files, by the library's names of them.
+const FILES: [(&str, &str); 3] = [
+    ("ssl.ca.location", setting::CA_FILE),
+    ("ssl.certificate.location", setting::CERT_FILE),
+    ("ssl.key.location", setting::KEY_FILE),
+];
+
 /// What every client has.
 fn base(config: &KafkaConfig) -> Result<ClientConfig, ConfigError> {
     config.validate()?;
@@ -49,23 +56,9 @@ fn base(config: &KafkaConfig) -> Result<ClientConfig, ConfigError> {
             client.set("sasl.password", password.expose_secret());
         }
     }
-    for (key, setting, file) in [
-        (
-            "ssl.ca.location",
-            setting::CA_FILE,
-            &config.security.ca_file,
-        ),
-        (
-            "ssl.certificate.location",
-            setting::CERT_FILE,
-            &config.security.cert_file,
-        ),
-        (
-            "ssl.key.location",
-            setting::KEY_FILE,
-            &config.security.key_file,
-        ),
-    ] {
+    let security = &config.security;
+    let files = [&security.ca_file, &security.cert_file, &security.key_file];
+    for ((key, setting), file) in FILES.into_iter().zip(files) {
         if let Some(path) = file {
             client.set(key, utf8(setting, path)?);
         }
@@ -204,20 +197,24 @@ fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
 
-/// The library quotes the value that it refuses; not if it is a secret.
+/// The library names files by settings of its own, and quotes the value that it refuses; not if it is a secret.
 pub(crate) fn refused(error: KafkaError) -> SetupError {
+    let told = error.to_string();
+    let named = FILES.iter().find(|(name, _)| told.contains(name));
+    let setting = match named {
+        Some((_, setting)) => Some(*setting),
+        // That it does not go with the certificate.
+        None if told.contains("Private key check failed") => Some(setting::KEY_FILE),
+        None => None,
+    };
     if let KafkaError::ClientConfig(result, description, key, _) = &error
         && SECRETS.contains(&key.as_str())
     {
         let hidden = "(secret)".to_owned();
-        return SetupError::Client(KafkaError::ClientConfig(
-            *result,
-            description.clone(),
-            key.clone(),
-            hidden,
-        ));
+        let error = KafkaError::ClientConfig(*result, description.clone(), key.clone(), hidden);
+        return SetupError::Client { setting, error };
     }
-    SetupError::Client(error)
+    SetupError::Client { setting, error }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl KafkaSource {
         let client: Client = client::consumer(config)?
             .create_with_context(context)
             .map_err(client::refused)?;
-        client.subscribe(&[&topic]).map_err(SetupError::Client)?;
+        client.subscribe(&[&topic]).map_err(client::refused)?;
         let client = Arc::new(client);
         poller::start(Arc::clone(&client), config.consumer.max_poll_interval)
             .map_err(SetupError::Thread)?;

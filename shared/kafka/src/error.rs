@@ -49,17 +49,23 @@ pub enum SetupError {
     /// The settings are wrong: only the operator can help.
     #[error("the settings of the log are wrong")]
     Config(#[from] ConfigError),
-    /// The client library does not take the settings: a file that cannot be read, a key that does not fit.
-    #[error("the client library refused the settings of the log")]
-    Client(#[source] KafkaError),
+    /// The client library does not take the settings: a file that is not what it should be, a key that does not fit.
+    #[error("the client library refused {}", .setting.unwrap_or("the settings of the log"))]
+    Client {
+        /// The setting, where the library tells.
+        setting: Option<&'static str>,
+        /// What it says.
+        #[source]
+        error: KafkaError,
+    },
     /// The cluster could not be reached, does not let us in, or did not answer in time. Trying again is safe.
-    #[error("the log cannot be reached{}", after_colon(.reported.as_deref()))]
+    #[error("the log cannot be reached{}", after_colon(.reported.as_ref()))]
     Unreachable {
         /// How it ended, which is mostly that time was up.
         #[source]
         error: KafkaError,
-        /// What the client last said about its links, which is mostly why: nobody listens, the certificate, the password.
-        reported: Option<String>,
+        /// What the client said about its links, which is mostly why.
+        reported: Option<Reported>,
     },
     /// The cluster answered no.
     #[error("the cluster refuses topic {topic}")]
@@ -75,8 +81,28 @@ pub enum SetupError {
     Thread(#[source] io::Error),
 }
 
-fn after_colon(text: Option<&str>) -> String {
-    text.map_or_else(String::new, |text| format!(": {text}"))
+/// What a client said about its links, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// What it is about.
+    pub about: About,
+    /// Its words. They may name the user, never the password.
+    pub reason: String,
+}
+
+/// What keeps a client from a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Nobody listens, or the link broke.
+    Link,
+    /// One side does not take the other's certificate, or does not speak TLS.
+    Tls,
+    /// The broker does not take the user and the password, or not this way of telling them.
+    Login,
+}
+
+fn after_colon(reported: Option<&Reported>) -> String {
+    reported.map_or_else(String::new, |reported| format!(": {}", reported.reason))
 }
 
 /// There is no such topic, and none is created by asking: that is what `migrate` is for.

@@ -32,10 +32,11 @@ mod warm;
 pub use client::{consumer_settings, producer_settings};
 pub use config::KafkaConfig;
 pub use consumer::KafkaSource;
-pub use error::{ConfigError, SetupError};
+pub use error::{About, ConfigError, Reported, SetupError};
 pub use letters::{
     DEAD_OFFSET, DEAD_PARTITION, DEAD_REASON, DEAD_TIME, DEAD_TOPIC, REDRIVEN, buried,
 };
+pub use probe::check_files;
 pub use producer::KafkaLog;
 pub use reader::TopicReader;
 pub use span::{ReadFrom, Span};

@@ -60,8 +60,8 @@ impl TopicReader {
             .map(|(partition, span)| (partition.0, span.from))
             .collect();
         let begin = left.iter().map(|(partition, offset)| (*partition, *offset));
-        let begin = rebalance::offsets(&topic, begin).map_err(SetupError::Client)?;
-        client.assign(&begin).map_err(SetupError::Client)?;
+        let begin = rebalance::offsets(&topic, begin).map_err(client::refused)?;
+        client.assign(&begin).map_err(client::refused)?;
         Ok(Self {
             client,
             topic,

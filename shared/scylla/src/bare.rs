@@ -10,6 +10,7 @@ use crate::error::ConnectError;
 use crate::send::{PAGE_ROWS, one_partition_batch};
 use crate::session::{open, profiles};
 use crate::statements::{ALL, Profiles, prepare};
+use crate::tls;
 
 /// A session with the settings of [`Cql`](crate::Cql), and its statements.
 #[derive(Debug)]
@@ -25,9 +26,8 @@ impl Bare {
     /// # Errors
     /// [`ConnectError::Session`] if no node is reached.
     pub async fn open(config: &CqlConfig) -> Result<Self, ConnectError> {
-        let session = open(config).await;
         Ok(Self {
-            session: session.map_err(|error| ConnectError::Session(Box::new(error)))?,
+            session: open(config, tls::context(config)?).await?,
             config: config.clone(),
             profiles: profiles(config),
         })

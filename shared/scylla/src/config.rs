@@ -9,6 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::error::ConfigError;
+use crate::tls;
 
 /// The server gives up on a conditional statement after two seconds and says so. A client that gives up first would never
 /// hear which of its timeouts were contention, so ours lies a little above.
@@ -172,9 +173,14 @@ pub struct CqlConfig {
     pub username: Option<String>,
     /// What `KITH_CQL_PASSWORD_FILE` holds. Goes with the user name.
     pub password: Option<SecretString>,
-    /// `KITH_CQL_CA_FILE`: certificate authorities that vouch for the nodes. Not supported by this build, and refused, lest
-    /// somebody takes a plain connection for an encrypted one.
+    /// `KITH_CQL_CA_FILE`: PEM file of the authorities that vouch for the nodes, and the only ones that are trusted then. With it every
+    /// connection is encrypted, and a node's certificate has to name the address at which it is reached. Default none: no TLS. A binary
+    /// without the feature `ssl` refuses it, lest somebody takes a plain connection for an encrypted one.
     pub ca_file: Option<PathBuf>,
+    /// `KITH_CQL_CERT_FILE`: PEM file of our certificate, and those above it, where nodes ask for one.
+    pub cert_file: Option<PathBuf>,
+    /// `KITH_CQL_KEY_FILE`: PEM file of its key, not encrypted.
+    pub key_file: Option<PathBuf>,
     /// How long a read or a plain write may take, retries included. Default 2 s. Conditional statements get at least 2.2 s
     /// ([`CqlConfig::conditional_timeout`]); a request's own deadline may end the wait before.
     pub request_timeout: Duration,
@@ -200,6 +206,8 @@ impl Default for CqlConfig {
             username: None,
             password: None,
             ca_file: None,
+            cert_file: None,
+            key_file: None,
             request_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(30),
             pool_size: NonZeroUsize::MIN,
@@ -221,13 +229,27 @@ impl CqlConfig {
         if self.username.is_some() != self.password.is_some() {
             return Err(ConfigError::HalfCredentials);
         }
-        if self.ca_file.is_some() {
+        if self.ca_file.is_some() && !cfg!(feature = "ssl") {
             return Err(ConfigError::TlsUnsupported);
+        }
+        if self.cert_file.is_some() != self.key_file.is_some() {
+            return Err(ConfigError::HalfCertificate);
+        }
+        if self.cert_file.is_some() && self.ca_file.is_none() {
+            return Err(ConfigError::UselessCertificate);
         }
         if self.request_timeout.is_zero() || self.connect_timeout.is_zero() {
             return Err(ConfigError::ZeroTimeout);
         }
         Ok(())
+    }
+
+    /// Reads the files of certificates and keys, as connecting does, and keeps nothing of them.
+    ///
+    /// # Errors
+    /// [`ConfigError::File`], naming the setting.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        tls::context(self).map(drop)
     }
 
     /// How long a conditional statement may take: never less than the server itself takes to give up.
@@ -285,8 +307,25 @@ mod tests {
             ca_file: Some("/etc/ssl/ca.pem".into()),
             ..CqlConfig::default()
         };
-        let error = config.validate().unwrap_err();
-        assert!(error.to_string().contains("KITH_CQL_CA_FILE"), "{error}");
+        let expected = match cfg!(feature = "ssl") {
+            true => Ok(()),
+            false => Err(ConfigError::TlsUnsupported),
+        };
+        assert_eq!(config.validate(), expected);
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key_and_an_authority_to_be_shown_to() {
+        let file = || Some("/etc/kith/file.pem".into());
+        let mut config = CqlConfig {
+            cert_file: file(),
+            ..CqlConfig::default()
+        };
+        assert_eq!(config.validate(), Err(ConfigError::HalfCertificate));
+        config.key_file = file();
+        assert_eq!(config.validate(), Err(ConfigError::UselessCertificate));
+        config.cert_file = None;
+        assert_eq!(config.validate(), Err(ConfigError::HalfCertificate));
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! Errors, by what an operator can do about them, and the one way in which an error of the driver becomes a port error.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kith_profiles::error::PortError;
 use scylla::errors::{
-    DbError, ExecutionError, NewSessionError, PrepareError, RequestAttemptError,
-    SchemaAgreementError,
+    DbError, ExecutionError, PrepareError, RequestAttemptError, SchemaAgreementError,
 };
 
 use crate::config::Dialect;
 use crate::schema::Drift;
+
+mod session;
+
+pub use session::SessionError;
 
 /// A setting is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,9 +39,25 @@ pub enum ConfigError {
     /// A user without a password, or the reverse.
     #[error("KITH_CQL_USERNAME and KITH_CQL_PASSWORD_FILE go together")]
     HalfCredentials,
-    /// A certificate authority was given, which this build cannot use.
-    #[error("KITH_CQL_CA_FILE is set, but this build has no TLS for the database")]
+    /// A certificate without its key, or the reverse.
+    #[error("KITH_CQL_CERT_FILE and KITH_CQL_KEY_FILE go together")]
+    HalfCertificate,
+    /// A certificate that nobody would be shown: without an authority to trust, connections are not encrypted.
+    #[error("KITH_CQL_CERT_FILE has no effect without KITH_CQL_CA_FILE")]
+    UselessCertificate,
+    /// A certificate authority was given, and this binary was built without OpenSSL.
+    #[error("KITH_CQL_CA_FILE is set, which needs a binary built with the feature `ssl`")]
     TlsUnsupported,
+    /// A file of certificates or of a key is no use.
+    #[error("{setting}: {} {problem}", .path.display())]
+    File {
+        /// Which setting names it.
+        setting: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it. Nothing of what it holds.
+        problem: String,
+    },
     /// No time to do anything in.
     #[error("a timeout of the database is zero")]
     ZeroTimeout,
@@ -50,8 +70,8 @@ pub enum ConnectError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No contact point was reached, or none let us in.
-    #[error("the database cannot be reached")]
-    Session(#[source] Box<NewSessionError>),
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// No node is in the data centre that was named; every statement would fail.
     #[error("KITH_CQL_LOCAL_DC is '{named}', but the nodes are in {found:?}")]
     UnknownDatacenter {
@@ -117,8 +137,8 @@ pub enum MigrateError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No contact point was reached, or none let us in.
-    #[error("the database cannot be reached")]
-    Session(#[source] Box<NewSessionError>),
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The server is not the product that the settings name: its options would not be looked at.
     #[error("KITH_CQL_DIALECT is '{configured}', but the server is '{found}'")]
     WrongDialect {

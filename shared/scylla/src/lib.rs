@@ -29,11 +29,15 @@ mod send;
 mod session;
 mod statements;
 mod telemetry;
+#[cfg_attr(not(feature = "ssl"), path = "no_tls.rs")]
+mod tls;
 
 pub use crate::bare::Bare;
 pub use crate::clock::NodeClock;
 pub use crate::config::{CqlConfig, Dialect, Keyspace, Reach, Tablets};
-pub use crate::error::{BoxedError, CheckError, ConfigError, ConnectError, MigrateError};
+pub use crate::error::{
+    BoxedError, CheckError, ConfigError, ConnectError, MigrateError, SessionError,
+};
 pub use crate::migrate::{MigrationReport, migrate};
 pub use crate::schema::{Drift, SCHEMA_VERSION};
 pub use crate::session::Cql;

@@ -20,6 +20,7 @@ use crate::error::{CheckError, MigrateError};
 use crate::outcome::Answer;
 use crate::schema::{Drift, Family, Place, SCHEMA_VERSION, TABLES, Table};
 use crate::session::{open, profiles};
+use crate::tls;
 
 /// Sendings of one conditional statement. Each waits longer than the server does, so these are some twelve seconds.
 const TRIES: usize = 5;
@@ -44,9 +45,7 @@ pub struct MigrationReport {
 /// [`MigrateError`]. Whatever was done stays; running it again goes on from there.
 pub async fn migrate(config: &CqlConfig) -> Result<MigrationReport, MigrateError> {
     config.validate()?;
-    let session = open(config)
-        .await
-        .map_err(|e| MigrateError::Session(Box::new(e)))?;
+    let session = open(config, tls::context(config)?).await?;
     let (configured, found) = (config.dialect, check::product(&session, config).await?);
     if found != configured {
         return Err(MigrateError::WrongDialect { configured, found });

@@ -7,9 +7,8 @@ use std::time::Duration;
 use kith_profiles::error::PortError;
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
-use scylla::client::session::Session;
+use scylla::client::session::{Session, TlsContext};
 use scylla::client::session_builder::SessionBuilder;
-use scylla::errors::NewSessionError;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy};
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
@@ -18,11 +17,12 @@ use secrecy::ExposeSecret;
 
 use crate::check;
 use crate::config::{CqlConfig, Dialect, Reach};
-use crate::error::{CheckError, ConnectError};
+use crate::error::{CheckError, ConnectError, SessionError};
 use crate::listing::Buckets;
 use crate::schema::Drift;
 use crate::statements::{Profiles, Statements};
 use crate::telemetry::{self, Telemetry};
+use crate::tls;
 
 /// A node that does not answer must not hold requests for long: connecting is given up after this ...
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -72,9 +72,7 @@ impl Cql {
     async fn connect_unbounded(config: &CqlConfig) -> Result<Self, ConnectError> {
         config.validate()?;
         telemetry::describe();
-        let session = open(config)
-            .await
-            .map_err(|e| ConnectError::Session(Box::new(e)))?;
+        let session = open(config, tls::context(config)?).await?;
         know_datacenter(&session, config)?;
         let (configured, found) = (config.dialect, check::product(&session, config).await?);
         if found != configured {
@@ -126,8 +124,12 @@ impl Cql {
     }
 }
 
-/// Opens a session that prefers no keyspace: texts carry theirs, so that `migrate` can start before there is one.
-pub(crate) async fn open(config: &CqlConfig) -> Result<Session, NewSessionError> {
+/// Opens a session that prefers no keyspace: texts carry theirs, so that `migrate` can start before there is one. Encrypted if there is
+/// something to encrypt with.
+pub(crate) async fn open(
+    config: &CqlConfig,
+    tls: Option<TlsContext>,
+) -> Result<Session, SessionError> {
     let pool = match config.dialect {
         Dialect::Scylla => PoolSize::PerShard(config.pool_size),
         Dialect::Cassandra => PoolSize::PerHost(config.pool_size),
@@ -140,6 +142,7 @@ pub(crate) async fn open(config: &CqlConfig) -> Result<Session, NewSessionError>
         .keepalive_timeout(KEEPALIVE_TIMEOUT)
         .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
         .pool_size(pool)
+        .tls_context(tls)
         // Which node has which key is all that we want to know of the schema, and of our keyspace only.
         .keyspaces_to_fetch([config.keyspace.as_str()])
         .fetch_full_schema_metadata(false)
@@ -151,7 +154,7 @@ pub(crate) async fn open(config: &CqlConfig) -> Result<Session, NewSessionError>
     if let (Some(user), Some(password)) = (&config.username, &config.password) {
         builder = builder.user(user, password.expose_secret());
     }
-    builder.build().await
+    Ok(builder.build().await?)
 }
 
 /// A name that no node has would leave every statement without a node to go to.

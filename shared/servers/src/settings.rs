@@ -1,8 +1,8 @@
 //! Settings become configurations of engines, checked whole before anything is started.
 
 use kith_domain::event::record_bytes_max;
-use kith_kafka::KafkaConfig;
 use kith_kafka::config::SecurityConfig;
+use kith_kafka::{KafkaConfig, SetupError, check_files};
 use kith_runtime::config::{ByteSize, ConfigError, Setting, Settings, table};
 use kith_scylla::CqlConfig;
 
@@ -25,11 +25,19 @@ pub fn cql(settings: &Settings) -> Result<CqlConfig, ConfigError> {
         username: settings.get_opt(&table::CQL_USERNAME)?,
         password: settings.secret(&table::CQL_PASSWORD_FILE)?,
         ca_file: settings.get_opt(&table::CQL_CA_FILE)?,
+        cert_file: settings.get_opt(&table::CQL_CERT_FILE)?,
+        key_file: settings.get_opt(&table::CQL_KEY_FILE)?,
         ..CqlConfig::default()
     };
-    config
-        .validate()
-        .map_err(|error| settings.refuse(setting_of(&error), error))?;
+    let refuse = |error: kith_scylla::ConfigError| {
+        let setting = setting_of(&error);
+        let reason = error.to_string();
+        let named = format!("{}: ", setting.variable());
+        settings.refuse(setting, reason.trim_start_matches(&named))
+    };
+    config.validate().map_err(refuse)?;
+    // Connecting reads them again; whoever starts with a wrong one is told at once, as of any other setting.
+    config.check_files().map_err(refuse)?;
     Ok(config)
 }
 
@@ -41,7 +49,17 @@ fn setting_of(error: &kith_scylla::ConfigError) -> &'static Setting {
         Cql::BadKeyspace(_) => &table::CQL_KEYSPACE,
         Cql::UnknownWord { .. } => &table::CQL_DIALECT,
         Cql::HalfCredentials => &table::CQL_USERNAME,
+        Cql::HalfCertificate | Cql::UselessCertificate => &table::CQL_CERT_FILE,
         Cql::TlsUnsupported => &table::CQL_CA_FILE,
+        Cql::File { setting, .. } => {
+            let files = [
+                &table::CQL_CA_FILE,
+                &table::CQL_CERT_FILE,
+                &table::CQL_KEY_FILE,
+            ];
+            let named = files.into_iter().find(|file| file.variable() == *setting);
+            named.unwrap_or(&table::CQL_CA_FILE)
+        }
     }
 }
 
@@ -97,7 +115,22 @@ pub fn kafka(
         consumer.prefetch_bytes = PREFETCH_BYTES;
     }
     kafka.validate().map_err(|error| refused(&error))?;
+    check_files(&kafka).map_err(|error| refused_by_library(&error))?;
     Ok(kafka)
+}
+
+/// An error of the client library's, which knows settings by its own names of them.
+fn refused_by_library(error: &SetupError) -> ConfigError {
+    let protocol = table::KAFKA_SECURITY_PROTOCOL.variable();
+    match error {
+        SetupError::Config(error) => refused(error),
+        SetupError::Client { setting, error } => {
+            ConfigError::new(setting.unwrap_or(&protocol), error)
+        }
+        SetupError::Unreachable { .. } | SetupError::Refused { .. } | SetupError::Thread(_) => {
+            ConfigError::new(protocol, error)
+        }
+    }
 }
 
 /// An error of the log's, which names its setting itself.
@@ -189,5 +222,39 @@ mod tests {
             error.to_string().contains("KITH_KAFKA_TRAITS_TOPIC"),
             "{error}"
         );
+    }
+
+    /// A file with this content, in a folder that is removed with it.
+    #[cfg(feature = "ssl")]
+    fn file(content: &str) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pem");
+        std::fs::write(&path, content).unwrap();
+        let text = path.display().to_string();
+        (folder, text)
+    }
+
+    #[cfg(feature = "ssl")]
+    #[test]
+    fn a_file_without_certificates_is_refused_before_anything_is_asked() {
+        let (_folder, path) = file("no certificate\n");
+        let settings = load(&[("KITH_CQL_CA_FILE", &path)]);
+        assert_eq!(
+            cql(&settings).unwrap_err().to_string(),
+            format!("KITH_CQL_CA_FILE (environment): {path} holds no certificate (PEM)")
+        );
+        let settings = load(&[
+            ("KITH_KAFKA_SECURITY_PROTOCOL", "SSL"),
+            ("KITH_KAFKA_CA_FILE", &path),
+        ]);
+        let error = kafka(&settings, "test", false).unwrap_err().to_string();
+        assert!(error.starts_with("KITH_KAFKA_CA_FILE: "), "{error}");
+        let settings = load(&[
+            ("KITH_KAFKA_SECURITY_PROTOCOL", "SSL"),
+            ("KITH_KAFKA_CERT_FILE", &path),
+            ("KITH_KAFKA_KEY_FILE", &path),
+        ]);
+        let error = kafka(&settings, "test", true).unwrap_err().to_string();
+        assert!(error.starts_with("KITH_KAFKA_CERT_FILE: "), "{error}");
     }
 }

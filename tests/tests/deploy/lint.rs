@@ -9,7 +9,7 @@ use crate::objects::{OVERLAYS, parsed, yaml};
 use crate::tools::{deploy, prints, script, text, tool};
 
 /// The kinds that no schema of Kubernetes itself knows: their projects define them. Here they are parsed, and no more.
-const DEFINED_ELSEWHERE: [&str; 5] = [
+pub(crate) const DEFINED_ELSEWHERE: [&str; 5] = [
     "gateway.networking.k8s.io/v1/Gateway",
     "gateway.networking.k8s.io/v1/HTTPRoute",
     "keda.sh/v1alpha1/ScaledObject",
@@ -40,7 +40,7 @@ fn judged(yaml: &str) -> Result<Report> {
 }
 
 /// Every object is accepted by three versions of Kubernetes, save those of exactly these kinds.
-fn are_accepted(yaml: &str, elsewhere: &[&str]) -> Result<()> {
+pub(crate) fn are_accepted(yaml: &str, elsewhere: &[&str]) -> Result<()> {
     let report = judged(yaml)?;
     ensure!(report.refused.is_empty(), "{:#?}", report.refused);
     let elsewhere: BTreeSet<String> = elsewhere.iter().map(ToString::to_string).collect();

@@ -12,4 +12,5 @@ mod numbers;
 mod objects;
 mod pods;
 mod references;
+mod tls;
 mod tools;

@@ -32,7 +32,7 @@ fn namespaces(peers: &Value) -> Result<Vec<String>> {
 }
 
 /// Everything that policies allow in a direction, as namespace and port.
-fn allowed<'a>(
+pub(crate) fn allowed<'a>(
     policies: impl Iterator<Item = &'a Object>,
     direction: &str,
     peers: &str,

@@ -1,9 +1,11 @@
 //! The objects of an overlay, as `kubectl kustomize` renders them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use kith_runtime::config::{Kind, Setting, SettingSet, Settings, table};
+use kith_tests::servers::workspace;
 use serde_json::Value;
 
 use crate::tools::{deploy, prints, script, tool};
@@ -22,10 +24,26 @@ pub(crate) struct Object(Value);
 
 /// The YAML that an overlay is rendered to.
 pub(crate) fn yaml(overlay: &str) -> Result<String> {
+    kustomize(&deploy("kubernetes/overlays").join(overlay))
+}
+
+/// The YAML that an overlay is rendered to with one component more, as somebody's own overlay would have it.
+pub(crate) fn yaml_with(overlay: &str, component: &str) -> Result<String> {
+    // Other folders are found by relative paths only.
+    let target = workspace().join("target");
+    std::fs::create_dir_all(&target)?;
+    let own = tempfile::tempdir_in(target)?;
+    let kubernetes = "../../deploy/kubernetes";
+    let text = format!(
+        "resources: [{kubernetes}/overlays/{overlay}]\ncomponents: [{kubernetes}/components/{component}]\n"
+    );
+    std::fs::write(own.path().join("kustomization.yaml"), text)?;
+    kustomize(own.path())
+}
+
+fn kustomize(folder: &Path) -> Result<String> {
     let mut kubectl = tool("venv/bin/kubectl")?;
-    kubectl
-        .arg("kustomize")
-        .arg(deploy("kubernetes/overlays").join(overlay));
+    kubectl.arg("kustomize").arg(folder);
     prints(kubectl, "")
 }
 

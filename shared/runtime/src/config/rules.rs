@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::table::{
-    CQL_PASSWORD_FILE, CQL_USERNAME, KAFKA_CA_FILE, KAFKA_CERT_FILE, KAFKA_KEY_FILE,
-    KAFKA_SASL_MECHANISM, KAFKA_SASL_PASSWORD_FILE, KAFKA_SASL_USERNAME, KAFKA_SECURITY_PROTOCOL,
-    RATE_LIMIT, RATE_LIMIT_BURST, REQUEST_DEADLINE, SHUTDOWN_GRACE, TLS_CERT_FILE, TLS_KEY_FILE,
+    CQL_CA_FILE, CQL_CERT_FILE, CQL_KEY_FILE, CQL_PASSWORD_FILE, CQL_USERNAME, KAFKA_CA_FILE,
+    KAFKA_CERT_FILE, KAFKA_KEY_FILE, KAFKA_SASL_MECHANISM, KAFKA_SASL_PASSWORD_FILE,
+    KAFKA_SASL_USERNAME, KAFKA_SECURITY_PROTOCOL, RATE_LIMIT, RATE_LIMIT_BURST, REQUEST_DEADLINE,
+    SHUTDOWN_GRACE, TLS_CERT_FILE, TLS_KEY_FILE,
 };
 use super::{ConfigError, Setting, Settings};
 
@@ -13,6 +14,10 @@ use super::{ConfigError, Setting, Settings};
 pub(super) fn check(settings: &Settings) -> Result<(), ConfigError> {
     needs(settings, &CQL_USERNAME, &CQL_PASSWORD_FILE)?;
     needs(settings, &CQL_PASSWORD_FILE, &CQL_USERNAME)?;
+    needs(settings, &CQL_CERT_FILE, &CQL_KEY_FILE)?;
+    needs(settings, &CQL_KEY_FILE, &CQL_CERT_FILE)?;
+    // It starts TLS; without it nobody would be shown a certificate.
+    needs(settings, &CQL_CERT_FILE, &CQL_CA_FILE)?;
     needs(settings, &RATE_LIMIT_BURST, &RATE_LIMIT)?;
     needs(settings, &TLS_CERT_FILE, &TLS_KEY_FILE)?;
     needs(settings, &TLS_KEY_FILE, &TLS_CERT_FILE)?;

@@ -117,7 +117,11 @@ settings! {
     CQL_PASSWORD_FILE = "cql_password_file", Kind::SecretFile, None,
         "File with the user's password.";
     CQL_CA_FILE = "cql_ca_file", Kind::File, None,
-        "Certificates (PEM) to check the database's by, for TLS. Not built in yet: a process that is given it does not start.";
+        "Certificates (PEM) to check the database's by, and no others; starts TLS. Each node's has to name its address, by number.";
+    CQL_CERT_FILE = "cql_cert_file", Kind::File, None,
+        "Certificate (PEM) of this process, where the database asks for one.";
+    CQL_KEY_FILE = "cql_key_file", Kind::SecretFile, None,
+        "Key (PEM, not encrypted) of that certificate.";
 
     KAFKA_BOOTSTRAP = "kafka_bootstrap", Kind::HostPorts, Some("127.0.0.1:9092"),
         "Brokers to start from.";
@@ -154,7 +158,7 @@ settings! {
     KAFKA_CERT_FILE = "kafka_cert_file", Kind::File, None,
         "Certificate (PEM) of this process, where brokers ask for one.";
     KAFKA_KEY_FILE = "kafka_key_file", Kind::SecretFile, None,
-        "Key (PEM) of that certificate.";
+        "Key (PEM, not encrypted) of that certificate.";
 
     DEAD_LETTER_RATE_MAX = "dead_letter_rate_max", Kind::Count(1, 1_000_000), Some("100"),
         "Invalid records among the last 1,000; more stop the worker, so that one bad deployment does not empty the topic.";
@@ -210,6 +214,8 @@ pub static CQL: &[&Setting] = &[
     &CQL_USERNAME,
     &CQL_PASSWORD_FILE,
     &CQL_CA_FILE,
+    &CQL_CERT_FILE,
+    &CQL_KEY_FILE,
 ];
 
 /// The brokers, for whoever reads or writes there.

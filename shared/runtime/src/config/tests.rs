@@ -617,6 +617,12 @@ fn settings_that_contradict_each_other_are_refused() {
     for (arguments, key) in [
         (&["--cql-username", "kith"][..], "KITH_CQL_PASSWORD_FILE"),
         (&["--cql-password-file", &password], "KITH_CQL_USERNAME"),
+        (&["--cql-cert-file", &password], "KITH_CQL_KEY_FILE"),
+        (&["--cql-key-file", &password], "KITH_CQL_CERT_FILE"),
+        (
+            &["--cql-cert-file", &password, "--cql-key-file", &password],
+            "KITH_CQL_CA_FILE",
+        ),
         (&["--rate-limit-burst", "9"], "KITH_RATE_LIMIT"),
         (
             &["--kafka-security-protocol", "SASL_SSL"],

@@ -1,8 +1,8 @@
 //! What an operator does about what `doctor` found.
 
-use kith_kafka::{Difference, SetupError};
+use kith_kafka::{About, Difference, SetupError};
 use kith_runtime::config::{Setting, table};
-use kith_scylla::{ConnectError, Drift};
+use kith_scylla::{ConnectError, Drift, SessionError};
 
 /// A clock of this host that runs ahead, or that cannot be read.
 pub(super) const CLOCK: &str = "set the clock of this host, and keep it with NTP";
@@ -15,11 +15,20 @@ pub(super) const LEADER: &str = "see whether the brokers that have its replicas 
 pub(super) fn database(error: &ConnectError) -> String {
     match error {
         ConnectError::Config(_) => "correct this setting".to_owned(),
-        ConnectError::Session(_) | ConnectError::Timeout(_) => format!(
-            "see whether it runs where {} says; if it asks who we are, {} and {} tell it",
+        ConnectError::Session(SessionError::Unreachable(_)) | ConnectError::Timeout(_) => format!(
+            "see whether it runs where {} says, and wants TLS if and only if {} is set, and a certificate only with {}",
             table::CQL_NODES.variable(),
+            table::CQL_CA_FILE.variable(),
+            table::CQL_CERT_FILE.variable()
+        ),
+        ConnectError::Session(SessionError::Unauthorized(_)) => format!(
+            "set {} and {} to a user of the database and that user's password",
             table::CQL_USERNAME.variable(),
             table::CQL_PASSWORD_FILE.variable()
+        ),
+        ConnectError::Session(SessionError::Untrusted(_)) => format!(
+            "see whether it speaks TLS, and {} has the authority of its certificate, which names its address by number",
+            table::CQL_CA_FILE.variable()
         ),
         ConnectError::UnknownDatacenter { .. } => {
             format!("set {} to one of these", table::CQL_LOCAL_DC.variable())
@@ -74,12 +83,26 @@ pub(super) fn in_short(error: &ConnectError) -> Option<String> {
 /// About a log that cannot be asked.
 pub(super) fn log(error: &SetupError) -> &'static str {
     match error {
-        SetupError::Config(_) => "correct this setting",
-        SetupError::Client(_) => {
+        SetupError::Config(_)
+        | SetupError::Client {
+            setting: Some(_), ..
+        } => "correct this setting",
+        SetupError::Client { setting: None, .. } => {
             "see KITH_KAFKA_SECURITY_PROTOCOL, KITH_KAFKA_SASL_MECHANISM, and the files of certificates"
         }
-        SetupError::Unreachable { .. } => {
-            "see whether a broker runs where KITH_KAFKA_BOOTSTRAP says, and speaks KITH_KAFKA_SECURITY_PROTOCOL"
+        SetupError::Unreachable { reported, .. } => {
+            match reported.as_ref().map(|reported| reported.about) {
+                None | Some(About::Link) => {
+                    "see whether a broker runs where KITH_KAFKA_BOOTSTRAP says, and speaks KITH_KAFKA_SECURITY_PROTOCOL"
+                }
+                Some(About::Login) => {
+                    "set KITH_KAFKA_SASL_MECHANISM, KITH_KAFKA_SASL_USERNAME and KITH_KAFKA_SASL_PASSWORD_FILE to what the brokers know"
+                }
+                Some(About::Tls) => {
+                    "see whether KITH_KAFKA_CA_FILE has the authority of the broker's certificate, which names the host in \
+                     KITH_KAFKA_BOOTSTRAP, and whether it asks for KITH_KAFKA_CERT_FILE"
+                }
+            }
         }
         SetupError::Refused { .. } => {
             "see whether the user may describe this topic and its configuration"

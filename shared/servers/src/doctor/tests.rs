@@ -73,8 +73,7 @@ async fn where_nothing_listens_it_says_which_settings_lead_there() {
     let database = line(&lines, "FAIL  database: the database cannot be reached: ");
     assert!(
         database.ends_with(
-            "; see whether it runs where KITH_CQL_NODES says; if it asks who we are, KITH_CQL_USERNAME and \
-             KITH_CQL_PASSWORD_FILE tell it"
+            "; see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set, and a certificate only with KITH_CQL_CERT_FILE"
         ),
         "{database}"
     );
