@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use kith_runtime::config::{Kind, Setting, SettingSet, Settings, table};
 use serde_json::Value;
 
-use crate::tools::{deploy, prints, script, tool};
+use crate::tools::{deploy, prints, script, text, tool};
 
 /// Every overlay.
 pub(crate) const OVERLAYS: [&str; 2] = ["development", "production"];
@@ -27,6 +27,15 @@ pub(crate) fn yaml(overlay: &str) -> Result<String> {
         .arg("kustomize")
         .arg(deploy("kubernetes/overlays").join(overlay));
     prints(kubectl, "")
+}
+
+/// The YAML of the examples.
+pub(crate) fn examples() -> Result<String> {
+    let examples = [
+        text("kubernetes/examples/kafka.yaml")?,
+        text("kubernetes/examples/scylla.yaml")?,
+    ];
+    Ok(examples.join("\n---\n"))
 }
 
 /// The objects of a YAML text.
@@ -76,6 +85,16 @@ impl Object {
 
     pub(crate) fn kind(&self) -> &str {
         self.text("/kind")
+    }
+
+    /// Its kind with the version of the API that has it.
+    pub(crate) fn versioned_kind(&self) -> String {
+        format!("{}/{}", self.text("/apiVersion"), self.kind())
+    }
+
+    /// What it is made of.
+    pub(crate) fn value(&self) -> &Value {
+        &self.0
     }
 
     pub(crate) fn name(&self) -> &str {
