@@ -2,10 +2,10 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults alerts sustain import bench bench-growth instructions fmt lint deny sbom docs prepare up down
+.PHONY: help run build test simulate exhaust faults alerts verify-deploy sustain import bench bench-growth instructions fmt lint deny sbom docs prepare up down
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start Kith on this machine: both services in one process, no other server needed
 	cargo run --release
@@ -27,6 +27,9 @@ faults: ## The fault suite in full, release build: every row of docs/reliability
 
 alerts: ## Fire every alert by its real fault, on a real Prometheus and servers of its own
 	deploy/local/test --faults --test alerts $(ARGS)
+
+verify-deploy: ## Ask a real Kubernetes API server about every overlay, and look for a request in a real Collector and Prometheus
+	deploy/local/test --deploy $(ARGS)
 
 sustain: ## An hour of workers that come and go, a million records of backlog, poison, kills and backups (KITH_SUSTAINED_SECONDS, _RECORDS)
 	deploy/local/prepare servers

@@ -134,6 +134,22 @@ impl Prometheus {
         Ok(serde_json::from_str(&answer.text().await?)?)
     }
 
+    /// The value of a query that has one; none if it has none yet.
+    ///
+    /// # Errors
+    /// When it does not answer, or has several.
+    pub async fn value(&self, query: &str) -> Result<Option<f64>> {
+        let url = format!("http://{}/api/v1/query", self.address);
+        let url = reqwest::Url::parse_with_params(&url, [("query", query)])?;
+        let answer = reqwest::get(url).await?.error_for_status()?;
+        let answer: Value = serde_json::from_str(&answer.text().await?)?;
+        let found = answer["data"]["result"].as_array().context("a result")?;
+        ensure!(found.len() < 2, "{query} has {} values", found.len());
+        let text = found.first().map(|one| one["value"][1].as_str());
+        text.map(|text| Ok(text.context("a value")?.parse()?))
+            .transpose()
+    }
+
     /// What fires now.
     ///
     /// # Errors

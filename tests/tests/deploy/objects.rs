@@ -8,7 +8,7 @@ use kith_runtime::config::{Kind, Setting, SettingSet, Settings, table};
 use kith_tests::servers::workspace;
 use serde_json::Value;
 
-use crate::tools::{deploy, prints, script, tool};
+use crate::tools::{deploy, prints, script, text, tool};
 
 /// Every overlay.
 pub(crate) const OVERLAYS: [&str; 2] = ["development", "production"];
@@ -45,6 +45,15 @@ fn kustomize(folder: &Path) -> Result<String> {
     let mut kubectl = tool("venv/bin/kubectl")?;
     kubectl.arg("kustomize").arg(folder);
     prints(kubectl, "")
+}
+
+/// The YAML of the examples.
+pub(crate) fn examples() -> Result<String> {
+    let examples = [
+        text("kubernetes/examples/kafka.yaml")?,
+        text("kubernetes/examples/scylla.yaml")?,
+    ];
+    Ok(examples.join("\n---\n"))
 }
 
 /// The objects of a YAML text.
@@ -94,6 +103,16 @@ impl Object {
 
     pub(crate) fn kind(&self) -> &str {
         self.text("/kind")
+    }
+
+    /// Its kind with the version of the API that has it.
+    pub(crate) fn versioned_kind(&self) -> String {
+        format!("{}/{}", self.text("/apiVersion"), self.kind())
+    }
+
+    /// What it is made of.
+    pub(crate) fn value(&self) -> &Value {
+        &self.0
     }
 
     pub(crate) fn name(&self) -> &str {

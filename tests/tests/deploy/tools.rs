@@ -40,8 +40,8 @@ pub(crate) fn script(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// What a program prints that is given this to read. It has to end with success.
-pub(crate) fn prints(mut command: Command, input: &str) -> Result<String> {
+/// How a program ends that is given this to read, and what it says.
+pub(crate) fn runs(command: &mut Command, input: &str) -> Result<Output> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -50,13 +50,19 @@ pub(crate) fn prints(mut command: Command, input: &str) -> Result<String> {
     let mut stdin = child.stdin.take().context("no pipe")?;
     let input = input.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output()?;
+    // Whoever refuses its input may not have read all of it.
+    drop(writer.join());
+    Ok(output)
+}
+
+/// What a program prints that is given this to read. It has to end with success.
+pub(crate) fn prints(mut command: Command, input: &str) -> Result<String> {
     let Output {
         status,
         stdout,
         stderr,
-    } = child.wait_with_output()?;
-    // Whoever refuses its input may not have read all of it.
-    drop(writer.join());
+    } = runs(&mut command, input)?;
     let (said, complained) = (String::from_utf8(stdout)?, String::from_utf8(stderr)?);
     ensure!(
         status.success(),
