@@ -11,6 +11,7 @@
 )]
 
 pub mod api;
+pub mod balancer;
 pub mod conformance;
 #[cfg(test)]
 mod contract_page;
@@ -20,6 +21,8 @@ pub mod engines;
 pub mod exposition;
 pub mod facts;
 pub mod history;
+pub mod kept;
+pub mod message;
 pub mod observability;
 pub mod otlp;
 pub mod pair;
@@ -33,3 +36,4 @@ pub mod stage;
 pub mod tables;
 pub mod tampered;
 pub mod topics;
+pub mod wire;
