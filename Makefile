@@ -2,10 +2,10 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults alerts verify-deploy sustain import bench bench-growth instructions fmt lint deny sbom docs prepare up down
+.PHONY: help run build test simulate exhaust faults alerts verify-deploy sustain verify-upgrade import bench bench-growth instructions fmt lint deny sbom docs prepare up down
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start Kith on this machine: both services in one process, no other server needed
 	cargo run --release
@@ -36,6 +36,9 @@ sustain: ## An hour of workers that come and go, a million records of backlog, p
 	deploy/local/fetch
 	cargo build --release --workspace --bins --test sustained
 	KITH_SUSTAINED=full cargo test --release --workspace --test sustained -- --nocapture
+
+verify-upgrade: ## This build beside the release before (the commit that CHANGELOG.md names), on one database and one topic (PREVIOUS=COMMIT)
+	PREVIOUS=$(PREVIOUS) deploy/local/verify-upgrade $(ARGS)
 
 import: ## Import 100,000 rows by the command line, release build; prints rows a second and memory (ROWS=1000000)
 	cargo build --release -p kith

@@ -4,6 +4,7 @@
 //! routes. Whatever comes out, an answer of ours or an error of the framework, leaves in the contract's form, with the id
 //! of the request, and is counted and logged here, once.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -86,7 +87,7 @@ pub(crate) async fn answer<E: Environment>(
         response = response.map_body(|_, answer| BoxBody::new(unread.under(answer)));
     }
     let status = response.status();
-    finish(&mut response, id, app.service.health.is_draining());
+    finish(&mut response, id, app.is_ending.load(Ordering::Relaxed));
     let seconds = began.elapsed().as_secs_f64();
     tell(&response, id, method, &route, seconds, fault.as_ref());
     audit::note(&response, id, method, &route);
@@ -127,9 +128,9 @@ fn fault(response: &ServiceResponse) -> Option<ApiError> {
     Some(foreign)
 }
 
-fn finish(response: &mut ServiceResponse, id: RequestId, draining: bool) {
+fn finish(response: &mut ServiceResponse, id: RequestId, is_ending: bool) {
     let response = response.response_mut();
-    if draining {
+    if is_ending {
         // The client goes elsewhere for its next request, and this connection need not be cut.
         response
             .head_mut()

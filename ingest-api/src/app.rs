@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,7 +18,6 @@ use kith_runtime::config::table::{
 };
 use kith_runtime::config::{ByteSize, ConfigError, Settings};
 use kith_runtime::credentials::Credentials;
-use kith_runtime::health::Health;
 use kith_runtime::lifecycle::Stage;
 
 use tracing::warn;
@@ -92,8 +92,6 @@ pub struct Service<E: Environment> {
     pub limits: Limits,
     /// What is let in.
     pub admission: Admission,
-    /// Whether the process is on its way out: then answers close their connections.
-    pub health: Health,
     /// Where creates run, so that one whose client went away is finished all the same: the stage of the HTTP server.
     pub stage: Stage,
 }
@@ -149,4 +147,6 @@ pub(crate) struct App<E: Environment> {
     pub(crate) origin: Origin,
     pub(crate) rate: Option<RateLimit>,
     pub(crate) documents: Documents,
+    /// Whether the server takes no new connection any more: then answers close the ones that are there.
+    pub(crate) is_ending: Arc<AtomicBool>,
 }

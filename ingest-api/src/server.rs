@@ -1,12 +1,14 @@
 //! The server: binding apart from running, and the end of it.
 //!
-//! Signals belong to the lifecycle. When it ends the stage, the server accepts no more, answers what comes on the
-//! connections that are there, saying `Connection: close`, closes those that stay silent, and is gone when the last answer
-//! is written.
+//! Signals belong to the lifecycle. When it ends the stage, the server goes on for a moment, in which whoever balances learns that
+//! this process is not ready. Then it accepts no more, answers what comes on the connections that are there, saying
+//! `Connection: close`, closes those that stay silent, and is gone when the last answer is written.
 
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
@@ -42,6 +44,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for a client to close after an answer that leaves its body unread.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connections are accepted at the end. One that comes just when the server stops is lost, and the request on it: whoever
+/// balances is to connect elsewhere by then, and nobody is told to connect anew before.
+const ACCEPTED_AT_END: Duration = Duration::from_millis(500);
+/// How long after that answers begin to end their connections: whoever connects anew is refused by then, and not lost.
+const ENDED_AFTER: Duration = Duration::from_millis(20);
 /// How long silent connections are kept open at the end: a request may be on its way.
 const SILENT_AT_END: Duration = Duration::from_millis(1_500);
 /// Connections of one worker at once; more wait to be accepted.
@@ -56,6 +63,7 @@ pub struct BindError(#[source] io::Error);
 pub struct Bound {
     server: Server,
     local: SocketAddr,
+    is_ending: Arc<AtomicBool>,
     close_silent: watch::Sender<bool>,
 }
 
@@ -79,11 +87,13 @@ pub fn bind<E: Environment<Database: Definitions>>(
         address: local,
     };
     let acceptor = tls.map(ListenerTls::acceptor);
+    let is_ending = Arc::new(AtomicBool::new(false));
     let data = Data::new(App {
         service,
         origin,
         rate,
         documents,
+        is_ending: Arc::clone(&is_ending),
     });
     let (close_silent, closing) = watch::channel(false);
     let factory = move || {
@@ -123,6 +133,7 @@ pub fn bind<E: Environment<Database: Definitions>>(
     Ok(Bound {
         server,
         local,
+        is_ending,
         close_silent,
     })
 }
@@ -160,14 +171,15 @@ impl Bound {
 
     /// Serves until `shutdown` is over and everything after it, or until the server fails.
     ///
-    /// Say [`Health::set_draining`](kith_runtime::health::Health::set_draining) before: it makes answers close their
-    /// connections. The lifecycle does.
+    /// Say [`Health::set_draining`](kith_runtime::health::Health::set_draining) before: whoever balances goes by it. The
+    /// lifecycle does.
     ///
     /// # Errors
     /// The server failed.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self {
             mut server,
+            is_ending,
             close_silent,
             ..
         } = self;
@@ -175,13 +187,22 @@ impl Bound {
             ended = &mut server => return ended,
             () = shutdown => {}
         }
+        tokio::select! {
+            ended = &mut server => return ended,
+            () = tokio::time::sleep(ACCEPTED_AT_END) => {}
+        }
         let handle = server.handle();
         // The server has to be driven while it stops.
         let stopped = async { tokio::join!(server, handle.stop(true)) };
         tokio::pin!(stopped);
         tokio::select! {
             (ended, ()) = &mut stopped => return ended,
-            () = tokio::time::sleep(SILENT_AT_END) => {}
+            () = tokio::time::sleep(ENDED_AFTER) => {}
+        }
+        is_ending.store(true, Ordering::Relaxed);
+        tokio::select! {
+            (ended, ()) = &mut stopped => return ended,
+            () = tokio::time::sleep(SILENT_AT_END - ACCEPTED_AT_END - ENDED_AFTER) => {}
         }
         close_silent.send_replace(true);
         let (ended, ()) = stopped.await;

@@ -39,6 +39,15 @@ pub struct Crowd {
     is_over: AtomicBool,
 }
 
+/// A create.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The traits of `Contact`.
+    pub contact: Value,
+    identifiers: Vec<(String, String)>,
+    traits: BTreeMap<String, Value>,
+}
+
 impl Crowd {
     /// So many people, and creates until there were that many or [`Crowd::end`] is called.
     #[must_use]
@@ -75,48 +84,66 @@ impl Crowd {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    fn is_over(&self) -> bool {
+    /// Whether it was ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
     /// Creates one after another, each until it is answered 202: a retry is safe, and each try is an event of its own.
     pub async fn caller(&self, apis: &[Api]) -> Vec<Event> {
         let mut events = Vec::new();
-        while !self.is_over() {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.creates {
-                break;
-            }
-            let (identifiers, traits) = self.draw(number);
-            let mut contact: Map<String, Value> = traits.clone().into_iter().collect();
-            for (name, (_, value)) in &identifiers {
-                contact.insert((*name).into(), json!(value));
-            }
-            let contact = Value::Object(contact);
-            let identifiers: Vec<_> = identifiers.into_iter().map(|(_, one)| one).collect();
+        while let Some(asked) = self.begin() {
             loop {
                 let api = &apis[rand::rng().random_range(0..apis.len())];
                 let sent = self.tick();
-                let answer = api.contact(contact.clone()).await.ok();
-                let acknowledged = answer.as_ref().map(|_| self.tick());
-                events.push(Event {
-                    sent,
-                    acknowledged,
-                    identifiers: identifiers.clone(),
-                    traits: traits.clone(),
-                    profile: answer,
-                });
-                if acknowledged.is_some() {
-                    self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                    break;
-                }
-                if self.is_over() {
+                let answer = api.contact(asked.contact.clone()).await.ok();
+                let event = self.told(&asked, sent, answer);
+                let is_done = event.acknowledged.is_some() || self.is_over();
+                events.push(event);
+                if is_done {
                     break;
                 }
                 tokio::time::sleep(PAUSE).await;
             }
         }
         events
+    }
+
+    /// The next create; `None` once there is nothing more to begin.
+    pub fn begin(&self) -> Option<Asked> {
+        if self.is_over() {
+            return None;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= self.creates {
+            return None;
+        }
+        let (identifiers, traits) = self.draw(number);
+        let mut contact: Map<String, Value> = traits.clone().into_iter().collect();
+        for (name, (_, value)) in &identifiers {
+            contact.insert((*name).into(), json!(value));
+        }
+        Some(Asked {
+            contact: Value::Object(contact),
+            identifiers: identifiers.into_iter().map(|(_, one)| one).collect(),
+            traits,
+        })
+    }
+
+    /// What became of one try of a create that was sent then: the profile, if it was acknowledged just now.
+    pub fn told(&self, asked: &Asked, sent: u64, profile: Option<String>) -> Event {
+        let acknowledged = profile.is_some().then(|| self.tick());
+        if acknowledged.is_some() {
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        Event {
+            sent,
+            acknowledged,
+            identifiers: asked.identifiers.clone(),
+            traits: asked.traits.clone(),
+            profile,
+        }
     }
 
     fn draw(&self, number: u64) -> (Vec<Named>, BTreeMap<String, Value>) {

@@ -11,6 +11,7 @@
 )]
 
 pub mod api;
+pub mod balancer;
 pub mod conformance;
 #[cfg(test)]
 mod contract_page;
@@ -20,7 +21,9 @@ pub mod engines;
 pub mod exposition;
 pub mod facts;
 pub mod history;
+pub mod kept;
 pub mod local;
+pub mod message;
 pub mod observability;
 pub mod otlp;
 pub mod pair;
@@ -35,3 +38,4 @@ pub mod tables;
 pub mod tampered;
 pub mod told;
 pub mod topics;
+pub mod wire;

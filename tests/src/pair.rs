@@ -1,11 +1,11 @@
 //! The pairs under test: both services on Kafka and a CQL server, and the standalone on its embedded store and log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use crate::api::Api;
+use crate::api::{ACCOUNT, Api, TOKEN};
 use crate::process::{Launch, Process, free_address};
 use crate::servers::Place;
 
@@ -107,15 +107,7 @@ impl Pair {
             place: Some(place.clone()),
             _dir: dir,
         };
-        let credentials = pair._dir.path().join("credentials.toml");
-        std::fs::write(
-            &credentials,
-            format!(
-                "[[account]]\nsid = \"{}\"\nauth_token = \"{}\"\n",
-                crate::api::ACCOUNT,
-                crate::api::TOKEN
-            ),
-        )?;
+        let credentials = write_credentials(pair._dir.path())?;
         for _ in 0..shape.ingests {
             let listen = free_address()?;
             let launch = place
@@ -174,6 +166,17 @@ impl Pair {
         }
         Ok(())
     }
+}
+
+/// Writes the development account's credentials into a folder, for `KITH_CREDENTIALS`; where they are.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn write_credentials(dir: &Path) -> Result<PathBuf> {
+    let credentials = dir.join("credentials.toml");
+    let text = format!("[[account]]\nsid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n");
+    std::fs::write(&credentials, text)?;
+    Ok(credentials)
 }
 
 fn extend(mut launch: Launch, shape: &Shape) -> Launch {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -49,6 +49,8 @@ pub fn free_address() -> Result<SocketAddr> {
 pub struct Launch {
     /// The binary's name.
     pub binary: String,
+    /// The folder where it is, if it is not of this build.
+    pub folder: Option<PathBuf>,
     /// Arguments.
     pub arguments: Vec<String>,
     /// Environment; nothing else of ours is inherited.
@@ -68,6 +70,7 @@ impl Launch {
         let admin = free_address()?;
         Ok(Self {
             binary: binary.into(),
+            folder: None,
             arguments: Vec::new(),
             environment: vec![
                 ("KITH_ADMIN_LISTEN".into(), admin.to_string()),
@@ -88,6 +91,20 @@ impl Launch {
         self
     }
 
+    /// Of another build, whose binaries are in this folder.
+    #[must_use]
+    pub fn of(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// With these arguments.
+    #[must_use]
+    pub fn told(mut self, arguments: &[&str]) -> Self {
+        self.arguments = arguments.iter().map(|one| (*one).to_owned()).collect();
+        self
+    }
+
     /// With one more variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
@@ -95,12 +112,24 @@ impl Launch {
         self
     }
 
+    /// Runs it to its end as a command; how it ended, and what it said.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn output(&self) -> Result<Output> {
+        let mut command = self.command()?;
+        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
+    }
+
     /// The command, without what a developer's shell may have set.
     ///
     /// # Errors
     /// When the binary was not built.
     pub fn command(&self) -> Result<Command> {
-        let binary = binary(&self.binary)?;
+        let binary = match &self.folder {
+            Some(folder) => folder.join(&self.binary),
+            None => binary(&self.binary)?,
+        };
         let mut command = match self.watch.split_first() {
             None => Command::new(binary),
             Some((watch, arguments)) => {

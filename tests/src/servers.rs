@@ -165,10 +165,16 @@ impl Place {
     /// # Errors
     /// When `ingest-api migrate` fails; with what it said.
     pub async fn migrate(&self) -> Result<()> {
-        let mut launch = self.launch("ingest-api")?;
-        launch.arguments = vec!["migrate".into(), "--development-store".into()];
-        let mut command = launch.command()?;
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        self.migrate_by(self.launch("ingest-api")?).await
+    }
+
+    /// The same, by an `ingest-api` that is launched like this.
+    ///
+    /// # Errors
+    /// As [`Self::migrate`].
+    pub async fn migrate_by(&self, ingest: Launch) -> Result<()> {
+        let launch = ingest.told(&["migrate", "--development-store"]);
+        let output = launch.output().await?;
         ensure!(
             output.status.success(),
             "migrate: {}: {}{}",

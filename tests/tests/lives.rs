@@ -11,14 +11,9 @@ use kith_tests::poll::until;
 use kith_tests::process::{Launch, Process, free_address};
 use serde_json::json;
 
-async fn output(launch: &Launch) -> Result<std::process::Output> {
-    let mut command = launch.command()?;
-    Ok(tokio::task::spawn_blocking(move || command.output()).await??)
-}
-
 /// It must end with 78 and one line that names the setting.
 async fn misconfigured(launch: Launch, setting: &str) -> Result<()> {
-    let output = output(&launch).await?;
+    let output = launch.output().await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(
         output.status.code() == Some(78),
@@ -218,7 +213,7 @@ async fn a_damaged_database_is_refused_by_name_and_left_as_it_is() -> Result<()>
     bytes[used / 2] ^= 0xff;
     std::fs::write(&journal, bytes)?;
     let before = content(&data)?;
-    let output = output(&launch).await?;
+    let output = launch.output().await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
     let line = said
@@ -240,7 +235,7 @@ async fn one_process_has_a_data_directory() -> Result<()> {
     let mut process = Process::start(launch, dir.path())?;
     process.ready().await?;
     let (second, _) = standalone(dir.path())?;
-    let output = output(&second).await?;
+    let output = second.output().await?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(
         !output.status.success() && said.contains("in use by another process"),

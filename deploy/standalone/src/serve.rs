@@ -133,7 +133,6 @@ pub(crate) async fn run(parts: Parts) -> Exit {
         credentials,
         limits,
         public_url,
-        &health,
         http.clone(),
     );
     let service = match service.await {
@@ -249,7 +248,6 @@ async fn service(
     credentials: Credentials,
     limits: Limits,
     public_url: Option<String>,
-    health: &Health,
     stage: Stage,
 ) -> Result<Service<Engines>, PortError> {
     let database = Dependency::new("database", BreakerConfig::default());
@@ -270,7 +268,6 @@ async fn service(
         token_key: engine.token_key().await?,
         admission: Admission::new(limits.bounds(), database, log_dependency),
         limits,
-        health: health.clone(),
         stage,
     })
 }

@@ -125,7 +125,6 @@ pub async fn run<E: Environment<Database: Definitions>>(
         token_key,
         admission: Admission::new(parts.limits.bounds(), database_breaker, log_breaker),
         limits: parts.limits,
-        health: health.clone(),
         stage: http.clone(),
     };
     service.resume();

@@ -23,6 +23,23 @@ async fn answer(stream: &mut TcpStream) -> String {
     text.to_ascii_lowercase()
 }
 
+/// Waits until a service says that it ends.
+async fn draining(service: &TestService) {
+    while !service.health.is_draining() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until nothing new is accepted.
+async fn refused(service: &TestService) {
+    let began = Instant::now();
+    while TcpStream::connect(service.address).await.is_ok() {
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(2), "something new is accepted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_draining_kept_connections_are_answered_and_closed() {
     let mut service = TestService::start().await;
@@ -36,18 +53,38 @@ async fn while_draining_kept_connections_are_answered_and_closed() {
     let lifecycle = service.lifecycle.take().unwrap();
     lifecycle.stopper().stop();
     let use_it = async {
-        while !service.health.is_draining() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        draining(&service).await;
+        refused(&service).await;
         kept.write_all(get.as_bytes()).await.unwrap();
         let text = read_to_end(&mut kept).await.to_ascii_lowercase();
         assert!(text.starts_with("http/1.1 200"), "{text}");
         assert!(text.contains("connection: close"), "{text}");
-        let refused = TcpStream::connect(service.address).await;
-        assert!(refused.is_err(), "something new is accepted");
     };
     let (exit, ()) = tokio::join!(lifecycle.run(), use_it);
+    assert_eq!(exit, Exit::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_connects_before_it_is_known_that_a_process_ends_is_answered() {
+    let mut service = TestService::start().await;
+    let get = head("GET", &profiles(), "");
+    let lifecycle = service.lifecycle.take().unwrap();
+    lifecycle.stopper().stop();
+    let connect = async {
+        draining(&service).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut late = TcpStream::connect(service.address).await.unwrap();
+        late.write_all(get.as_bytes()).await.unwrap();
+        let text = answer(&mut late).await;
+        assert!(text.starts_with("http/1.1 200"), "{text}");
+        // Nobody is told to connect anew while this process may be the one that takes it.
+        assert!(!text.contains("connection: close"), "{text}");
+        refused(&service).await;
+        late.write_all(get.as_bytes()).await.unwrap();
+        let text = read_to_end(&mut late).await.to_ascii_lowercase();
+        assert!(text.contains("connection: close"), "{text}");
+    };
+    let (exit, ()) = tokio::join!(lifecycle.run(), connect);
     assert_eq!(exit, Exit::Clean);
 }
 

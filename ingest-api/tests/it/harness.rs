@@ -107,7 +107,6 @@ impl TestService {
         let bound = service(
             &embedded,
             &watch,
-            &health,
             &stage,
             directory.path(),
             (setup, token_key),
@@ -195,7 +194,6 @@ pub(crate) fn profiles_of(store: &str) -> String {
 fn service(
     embedded: &Embedded,
     watch: &Arc<Watch>,
-    health: &Health,
     stage: &Stage,
     directory: &std::path::Path,
     (setup, token_key): (Setup, TokenKey),
@@ -223,7 +221,6 @@ fn service(
         token_key,
         limits: setup.limits,
         admission: Admission::new(setup.limits.bounds(), database, log),
-        health: health.clone(),
         stage: stage.clone(),
     };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

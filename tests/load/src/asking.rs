@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::message::create;
 use crate::people::{Load, People};
 use crate::spread::Times;
 use crate::step_loop::closed_loop;
-use crate::wire::Connection;
+use kith_tests::message::create;
+use kith_tests::wire::Connection;
 
 /// What callers were answered.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
-use crate::wire::Connection;
+use kith_tests::wire::Connection;
 
 /// A create, ready to be sent.
 #[derive(Debug)]

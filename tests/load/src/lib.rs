@@ -19,7 +19,6 @@ pub mod figure;
 pub mod grown;
 pub mod hot_path;
 pub mod machine;
-pub mod message;
 pub mod open_loop;
 pub mod people;
 pub mod pipeline;
@@ -37,7 +36,6 @@ pub mod syncs;
 pub mod table;
 pub mod versions;
 pub mod walk;
-pub mod wire;
 
 use std::time::Instant;
 

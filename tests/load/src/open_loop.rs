@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::closed_loop::{Answered, Create};
-use crate::wire::Connection;
+use kith_tests::wire::Connection;
 
 /// The longest time that is told apart from longer ones, in microseconds.
 const MICROS_MAX: u64 = 120_000_000;

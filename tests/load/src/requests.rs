@@ -12,11 +12,11 @@ use kith_tests::process::Process;
 use serde_json::{Map, Value, json};
 
 use crate::figure::Figure;
-use crate::message::{create, fetch, lookup};
 use crate::population::{PATTERN, email, profile};
 use crate::process::{idle, processor_seconds};
 use crate::spread::{Times, median};
-use crate::wire::Connection;
+use kith_tests::message::{create, fetch, lookup};
+use kith_tests::wire::Connection;
 
 /// The group of the traits that people may have beside `Contact`.
 pub const GROUP: &str = "Growth";

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::step_loop::closed_loop;
-use crate::wire::Connection;
+use kith_tests::wire::Connection;
 
 const ANSWER: &str = "mem_profile_00000000000000000000000000";
 

@@ -11,13 +11,13 @@ use tokio::task::JoinSet;
 use crate::asking::locked;
 use crate::caller::Caller;
 use crate::figure::Figure;
-use crate::message::create;
 use crate::people::{Load, People, contact};
 use crate::pipeline::{Pipeline, place};
 use crate::process::memory;
 use crate::settings::Settings;
 use crate::spread::Times;
-use crate::wire::Connection;
+use kith_tests::message::create;
+use kith_tests::wire::Connection;
 
 pub(super) const ABOUT: &str = "Changes of a first name at a steady rate, whether the ones before are answered or not, at one `ingest-api` with one `trait-worker` \
 behind it. Each has an address that is known, and a name that nobody had. From its 202 to the first GET of the profile that shows the name, \

@@ -16,13 +16,13 @@ use crate::bare::{Bare, Rates, Sample, ceiling};
 use crate::caller::Caller;
 use crate::counted::{Counts, Work};
 use crate::figure::Figure;
-use crate::message::create;
 use crate::people::{KINDS, Load, People, Person, contact};
 use crate::pipeline::{Measured, Pipeline, middle_and_spread, place};
 use crate::process::memory;
 use crate::settings::Settings;
 use crate::spread::median;
 use crate::walk::count;
+use kith_tests::message::create;
 
 pub(super) const ABOUT: &str = "Callers of Create Profile at one `ingest-api`, with one `trait-worker` behind it, on one Cassandra and one Kafka: so many at once, \
 each with a connection of its own and one request after another. The number in a name is that of the identifiers of a request, beside which \

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use super::folder;
 use crate::closed_loop::{self, Answered, Create};
 use crate::figure::Figure;
-use crate::message::create;
 use crate::process::{Standalone, idle, memory, processor_seconds};
 use crate::settings::Settings;
 use crate::spread::{Times, median};
 use crate::walk::count;
+use kith_tests::message::create;
 
 pub(super) const ABOUT: &str = "Callers of Create Profile at one `kith` process on its embedded store, each with a connection of its own and one request after \
 another; every answer is on the disk before it is given. A new person has an e-mail address, a phone number and a first name; a known one \

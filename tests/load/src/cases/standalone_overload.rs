@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use super::folder;
 use crate::figure::Figure;
-use crate::message::create;
 use crate::process::{Standalone, idle, memory};
 use crate::settings::Settings;
 use crate::spread::{Times, median};
 use crate::walk::count;
-use crate::wire::Connection;
+use kith_tests::message::create;
+use kith_tests::wire::Connection;
 
 pub(super) const ABOUT: &str = "Callers of Create Profile at one `kith` process as in standalone-create, all with new people: 64 callers, as many as it lets in at once \
 (512, `KITH_REQUESTS_IN_FLIGHT_MAX`), and `--overload-callers`. Whoever is refused (503) comes back: patient callers after as long as `Retry-After` says, hasty ones at once, \

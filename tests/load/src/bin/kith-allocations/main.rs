@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use kith_load::allocations::{Kind, PerRequest};
-use kith_load::message::{create, fetch, lookup};
+use kith_tests::message::{create, fetch, lookup};
 use serde_json::{Value, json};
 
 use crate::counting::{Counted, counted};

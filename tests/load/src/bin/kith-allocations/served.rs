@@ -48,14 +48,13 @@ impl Served {
         let store = development_store(ACCOUNT.parse()?, now(), &SystemIds);
         engine.create_store(&store).await?;
 
-        let health = Health::new();
-        let mut lifecycle = Lifecycle::new(GRACE, health.clone());
+        let mut lifecycle = Lifecycle::new(GRACE, Health::new());
         let http = lifecycle.stage("http");
         let consuming = lifecycle.stage("worker");
         let last = lifecycle.stage("store");
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let service = service(&settings, &engine, address, &health, http.clone()).await?;
+        let service = service(&settings, &engine, address, http.clone()).await?;
         let bound = bind(service, listener, None)?;
         http.component("http", |shutdown| async move {
             Ok(bound
@@ -103,7 +102,6 @@ async fn service(
     settings: &Settings,
     engine: &Embedded,
     address: SocketAddr,
-    health: &Health,
     stage: Stage,
 ) -> Result<Service<Engines>> {
     let database = Dependency::new("database", BreakerConfig::default());
@@ -133,7 +131,6 @@ async fn service(
         token_key: engine.token_key().await?,
         admission: Admission::new(limits.bounds(), database, log_dependency),
         limits,
-        health: health.clone(),
         stage,
     })
 }

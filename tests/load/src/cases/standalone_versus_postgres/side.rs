@@ -14,13 +14,13 @@ use serde_json::json;
 use super::Tuning;
 use crate::caller::Caller;
 use crate::closed_loop::{self, Answered, Create};
-use crate::message::create;
 use crate::open_loop;
 use crate::postgres::{Commits, Postgres};
 use crate::process::{Standalone, idle_by, processor_seconds};
 use crate::spread::Times;
 use crate::syncs::{Trace, cover};
 use crate::walk::count;
+use kith_tests::message::create;
 
 /// People of the crowd whose creates overlap.
 const CROWD: usize = 24;

@@ -3,7 +3,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 
-use crate::caller::{ACCOUNT, STORE, TOKEN};
+use crate::api::{ACCOUNT, STORE, TOKEN};
 
 /// Create Profile with these traits.
 #[must_use]
