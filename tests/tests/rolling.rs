@@ -5,10 +5,6 @@
     clippy::disallowed_methods,
     reason = "callers of a test need no lifecycle"
 )]
-#![expect(
-    clippy::print_stdout,
-    reason = "the figures of a run are part of its result"
-)]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

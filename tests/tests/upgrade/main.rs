@@ -8,10 +8,6 @@
     clippy::disallowed_methods,
     reason = "callers of a test need no lifecycle"
 )]
-#![expect(
-    clippy::print_stdout,
-    reason = "the figures of a run are part of its result"
-)]
 
 mod people;
 mod release;

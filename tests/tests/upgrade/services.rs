@@ -240,7 +240,7 @@ async fn services_of_both_releases_work_on_one_database_and_one_topic_and_back()
     topics::caught_up(place).await?;
     let letters = site.letters(Release::Before).await?;
     let buried = letters.lines().count();
-    ensure!(buried >= POISON && buried <= POISON + 2, "{letters}");
+    ensure!((POISON..=POISON + 2).contains(&buried), "{letters}");
     println!(
         "services: {checked} profiles written by one release or both and read by each, {acknowledged} creates of a crowd through both ({crowded} profiles, 0 findings by either), {by_old} records applied by the old worker and {by_new} by the new one beside it; {} profiles said alike by both, {} after the old ones had gone; nothing but {POISON} records of the test put aside",
         both.1.count(),
