@@ -26,7 +26,7 @@ use tracing::{Span, debug, error, info};
 use crate::app::App;
 use crate::audit;
 use crate::auth::authenticate;
-use crate::body::Unread;
+use crate::body::{self, Unread};
 use crate::error::{ApiError, Invalid};
 use crate::public::is_public;
 
@@ -55,6 +55,12 @@ pub(crate) async fn answer<E: Environment>(
         return Err(ApiError::Internal.into());
     };
 
+    // The framework hands a request over before it has looked at its body, and ends the connection of one that is answered at
+    // once, although most bodies came with their heads. Under overload every refusal would cost a new connection.
+    if !body::is_absent(request.headers()) {
+        yield_now().await;
+    }
+
     // Before anything else, so that a stranger does not learn what exists.
     let mut response = if is_public(&route) {
         next.call(request).await?.map_into_boxed_body()
@@ -73,11 +79,6 @@ pub(crate) async fn answer<E: Environment>(
     };
 
     let fault = fault(&response);
-    if fault.is_some() {
-        // Answered at once, before the framework has looked at the body: it would end the connection, although what there is
-        // of the body is mostly here. Under overload every refusal would cost a new connection.
-        yield_now().await;
-    }
     if let Some(error) = &fault {
         // Made anew, so that nothing of a framework's error is left in it.
         response = response.into_response(error.error_response());

@@ -56,7 +56,9 @@ impl Told {
                 .build();
             let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
             let writer = told.clone();
-            let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+            let lines = tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_writer(move || writer.clone());
             let filter = tracing_subscriber::filter::Targets::new()
                 .with_target("ingest_api", tracing::Level::TRACE)
                 .with_target("kith_profiles", tracing::Level::TRACE)
