@@ -137,8 +137,7 @@ fn a_wrong_setting_is_one_line_and_78() {
 fn not_ready_says_what_is_missing() {
     let process = Process::start("stubborn", &[]).started();
     let (status, body) = process.get("/readyz");
-    let expected =
-        r#"{"ready":false,"draining":false,"waiting":[{"condition":"work","reason":"not yet"}]}"#;
+    let expected = r#"{"ready":false,"draining":false,"waiting":[{"condition":"work","reason":"not yet"}],"held_up":[]}"#;
     assert_eq!((status, body.as_str()), (503, expected));
     assert_eq!(
         process.get("/livez"),
