@@ -38,6 +38,7 @@ async fn a_full_journal_goes_though_what_else_is_in_it_is_seldom_written() {
         assert!(Instant::now() < until, "{} journals", journals(&home));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    engine.close().await.unwrap();
     drop((engine, log));
 
     let engine = home.open();
