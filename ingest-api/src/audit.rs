@@ -7,7 +7,6 @@ use actix_web::HttpMessage as _;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
 use kith_domain::id::{RequestId, StoreId};
-use kith_domain::schema::is_group_name;
 use kith_runtime::credentials::Principal;
 use kith_runtime::telemetry::AUDIT as TARGET;
 use tracing::info;
@@ -28,13 +27,11 @@ pub(crate) fn note(response: &ServiceResponse, id: RequestId, method: &'static s
         Some(principal) => (Some(principal.account.as_str()), Some(&*principal.user)),
         None => (None, None),
     };
-    // What is no id, or no name that was found, is not told: it may be anything.
+    // What is no id is not told: it may be anything. Nor are names that callers chose; the operation has them.
     let store = request.match_info().get("storeId");
     let store = store.and_then(|text| text.parse::<StoreId>().ok());
     let store = store.map(|store| store.to_string());
     let store = store.as_deref();
-    let group = request.match_info().get("traitGroupName");
-    let group = group.filter(|text| response.status().is_success() && is_group_name(text));
     let operation = response.headers().get(OPERATION_ID);
     let operation = operation.and_then(|value| value.to_str().ok());
     let peer = request.peer_addr().map(|peer| peer.ip().to_string());
@@ -42,7 +39,7 @@ pub(crate) fn note(response: &ServiceResponse, id: RequestId, method: &'static s
     let status = response.status().as_u16();
     info!(
         target: TARGET,
-        request = %id, method, route, status, account, credential, store, group, operation, peer,
+        request = %id, method, route, status, account, credential, store, operation, peer,
         "control plane write"
     );
 }
