@@ -11,6 +11,7 @@ pub mod config;
 pub mod credentials;
 pub mod health;
 pub mod lifecycle;
+mod looks;
 pub mod metrics;
 pub mod net;
 pub mod output;

@@ -14,8 +14,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DEFAULT_VERSIONS, ServerConfig};
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
@@ -24,6 +22,7 @@ use crate::config::{
     table::{TLS_CERT_FILE, TLS_KEY_FILE},
 };
 use crate::lifecycle::{ComponentError, Shutdown};
+use crate::looks::look_every;
 
 #[cfg(test)]
 mod tests;
@@ -83,30 +82,7 @@ impl ListenerTls {
     /// # Errors
     /// Never, but for a bug.
     pub async fn watch(self, every: Duration, shutdown: Shutdown) -> Result<(), ComponentError> {
-        let mut watched = Watched {
-            tls: self,
-            seen: None,
-            judged: None,
-        };
-        watched.look();
-        watched.judged = watched.seen.clone();
-        let mut turn = interval(every);
-        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let looked = async {
-                turn.tick().await;
-                // Whatever the disk does, requests are answered.
-                spawn_blocking(move || {
-                    watched.look();
-                    watched
-                })
-                .await
-            };
-            tokio::select! {
-                looked = looked => watched = looked?,
-                () = shutdown.requested() => return Ok(()),
-            }
-        }
+        look_every(every, shutdown, Watched::new(self), Watched::look).await
     }
 }
 
@@ -205,6 +181,15 @@ struct Watched {
 }
 
 impl Watched {
+    /// What the files have is judged at first, too: they may have changed since the start.
+    const fn new(tls: ListenerTls) -> Self {
+        Self {
+            tls,
+            seen: None,
+            judged: None,
+        }
+    }
+
     /// Looks once.
     fn look(&mut self) {
         let read = self.tls.files.read();
@@ -219,6 +204,7 @@ impl Watched {
     fn judge(&self) {
         let Some(read) = &self.judged else { return };
         match read.clone().and_then(|pems| pems.certified()) {
+            Ok(key) if key.cert == self.tls.shown.0.load().cert => {}
             Ok(key) => {
                 self.tls.shown.0.store(Arc::new(key));
                 info!("the listener shows another certificate");

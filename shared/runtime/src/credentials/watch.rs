@@ -9,12 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use metrics::gauge;
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::{Credentials, SecretDigest, Users, file};
 use crate::lifecycle::{ComponentError, Shutdown};
+use crate::looks::look_every;
 use crate::metrics::names;
 
 #[cfg(test)]
@@ -35,24 +34,7 @@ impl Credentials {
             return Ok(());
         };
         gauge!(names::CREDENTIALS_STALE).set(0.0);
-        let mut watched = Watched::new(self, path);
-        let mut turn = interval(every);
-        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let looked = async {
-                turn.tick().await;
-                // Whatever the disk does, requests are answered.
-                spawn_blocking(move || {
-                    watched.look();
-                    watched
-                })
-                .await
-            };
-            tokio::select! {
-                looked = looked => watched = looked?,
-                () = shutdown.requested() => return Ok(()),
-            }
-        }
+        look_every(every, shutdown, Watched::new(self, path), Watched::look).await
     }
 }
 

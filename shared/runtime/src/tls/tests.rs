@@ -25,17 +25,6 @@ fn shown(tls: &ListenerTls) -> Vec<u8> {
     tls.shown.0.load().cert[0].to_vec()
 }
 
-fn watched(tls: &ListenerTls) -> Watched {
-    let mut watched = Watched {
-        tls: tls.clone(),
-        seen: None,
-        judged: None,
-    };
-    watched.look();
-    watched.judged = watched.seen.clone();
-    watched
-}
-
 #[test]
 fn a_file_that_is_not_what_it_should_be_is_named_and_its_content_is_not() {
     let dir = TempDir::new().unwrap();
@@ -60,13 +49,27 @@ fn a_file_that_is_not_what_it_should_be_is_named_and_its_content_is_not() {
 }
 
 #[test]
+fn files_that_changed_since_the_start_are_shown() {
+    let dir = TempDir::new().unwrap();
+    let files = files(dir.path());
+    write(&files, &made("one.example"));
+    let tls = ListenerTls::read(files.clone()).unwrap();
+    let other = made("other.example");
+    write(&files, &other);
+    let mut watched = Watched::new(tls.clone());
+    (0..2).for_each(|_| watched.look());
+    assert_eq!(shown(&tls), other.cert.der().to_vec());
+}
+
+#[test]
 fn another_certificate_is_shown_once_it_is_whole_and_nothing_else_ever() {
     let dir = TempDir::new().unwrap();
     let files = files(dir.path());
     let (one, other) = (made("one.example"), made("other.example"));
     write(&files, &one);
     let tls = ListenerTls::read(files.clone()).unwrap();
-    let mut watched = watched(&tls);
+    let mut watched = Watched::new(tls.clone());
+    (0..2).for_each(|_| watched.look());
     assert_eq!(shown(&tls), one.cert.der().to_vec());
 
     // Certificate first, its key later: as copies of two files go.
