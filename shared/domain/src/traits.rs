@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::{DefinitionId, ProfileId};
 use crate::time::Micros;
 
 /// One scalar inside an array value.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Scalar {
     /// A boolean.
@@ -26,7 +27,7 @@ pub enum Scalar {
 }
 
 /// A value of a trait (`memory-api.md` 7). Personal data: `Debug` shows its type only.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum TraitValue {
     /// `BOOLEAN`
@@ -63,6 +64,69 @@ impl From<Scalar> for serde_json::Value {
             Scalar::Number(number) => Self::Number(number),
             Scalar::String(text) => Self::String(text),
         }
+    }
+}
+
+/// By hand, because the derived form tries the variants in turn and makes an error of each that does not fit, which for a short
+/// text takes longer than the text.
+impl<'de> Deserialize<'de> for TraitValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match TraitValue::deserialize(deserializer)? {
+            TraitValue::Boolean(value) => Ok(Self::Boolean(value)),
+            TraitValue::Number(number) => Ok(Self::Number(number)),
+            TraitValue::String(text) => Ok(Self::String(text)),
+            TraitValue::Array(_) => Err(D::Error::custom("an array within an array")),
+        }
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = TraitValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a boolean, a number, a text or an array of them")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<TraitValue, E> {
+        Ok(TraitValue::Boolean(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<TraitValue, E> {
+        Ok(TraitValue::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<TraitValue, E> {
+        Ok(TraitValue::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<TraitValue, E> {
+        let number = serde_json::Number::from_f64(value);
+        let number = number.ok_or_else(|| E::custom("not a finite number"))?;
+        Ok(TraitValue::Number(number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<TraitValue, E> {
+        Ok(TraitValue::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<TraitValue, E> {
+        Ok(TraitValue::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TraitValue, A::Error> {
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(TraitValue::Array(array))
     }
 }
 
@@ -243,8 +307,21 @@ pub(crate) mod tests {
 
     #[test]
     fn foreign_bytes_are_corrupt() {
-        for bytes in [vec![], vec![2], vec![0, 0], vec![1], vec![1, b'{', b'}']] {
-            assert_eq!(CellBytes::from_stored(bytes).decode(), Err(CorruptCell));
+        for bytes in [
+            &b""[..],
+            b"\x02",
+            b"\x00\x00",
+            b"\x01",
+            b"\x01{}",
+            b"\x01null",
+            b"\x01[[1]]",
+            b"\x01[null]",
+            b"\x01{\"a\":1}",
+            b"\x01\"a\"1",
+            b"\x011e999",
+        ] {
+            let cell = CellBytes::from_stored(bytes.to_vec());
+            assert_eq!(cell.decode(), Err(CorruptCell), "{bytes:?}");
         }
     }
 

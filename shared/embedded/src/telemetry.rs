@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use kith_profiles::error::PortError;
 use metrics::{Unit, describe_gauge, describe_histogram, histogram};
-use tracing::{Instrument, Span, field, info_span};
+use tracing::{Instrument, Span, debug_span, field};
 
 /// How long a call of a port took, by `operation`, `collection` and `outcome` (`ok`, `unknown` or an error).
 pub(crate) const STATEMENT_SECONDS: &str = "kith_db_statement_seconds";
@@ -104,7 +104,8 @@ impl Statement {
         operation: &'static str,
         collection: &'static str,
     ) -> Self {
-        let span = info_span!(
+        // Of a level that only traces take, and of those only sampled ones: a request has several.
+        let span = debug_span!(
             "statement",
             otel.name = name,
             otel.kind = "client",

@@ -94,7 +94,7 @@ impl<E: Environment> Profiles<E> {
                 deadline: create.deadline,
             };
             let env = Arc::clone(&self.env);
-            let span = tracing::info_span!("resolve", kith.identifiers = identifiers.len());
+            let span = tracing::debug_span!("resolve", kith.identifiers = identifiers.len());
             let work = fly(env, question).instrument(span);
             // Without a type that matches, equal identifiers say nothing: each request is a person of its own.
             if !matches {

@@ -10,15 +10,16 @@ use std::env::VarError;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::Context;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
 use tracing::level_filters::LevelFilter;
-use tracing::{Subscriber, info, warn};
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, Subscriber, info, warn};
 use tracing_opentelemetry::OpenTelemetryLayer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::JsonFields;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::filter::{ParseError, Targets, dynamic_filter_fn};
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -36,7 +37,7 @@ pub(crate) mod testing;
 mod tests;
 
 use export::Export;
-use json::JsonLines;
+use json::{JsonLines, SpanFields};
 
 /// What is logged if `RUST_LOG` does not say otherwise.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
@@ -44,6 +45,8 @@ const DEFAULT_FILTER: &str = "info,actix_server=warn";
 pub const AUDIT: &str = "kith::audit";
 /// The SDK repeats each failed export as a log line; [`drops`] tells the first and counts the rest.
 const SDK: &str = "opentelemetry";
+/// Spans of these, and of what begins like them, would be of the export itself.
+const NOT_TRACED: [&str; 6] = [SDK, "tonic", "h2", "hyper", "tower", "reqwest"];
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,29 +122,59 @@ fn variable(name: &str) -> Result<Option<String>, ConfigError> {
 }
 
 /// The filter of log lines.
-fn log_filter(asked: &str) -> Result<EnvFilter, ConfigError> {
-    let refuse = |reason: String| ConfigError::new("RUST_LOG", reason);
-    let directives = if asked.is_empty() {
-        DEFAULT_FILTER
+fn log_filter(asked: &str) -> Result<LogFilter, ConfigError> {
+    let mut directives = if asked.is_empty() {
+        DEFAULT_FILTER.to_owned()
     } else {
-        asked
+        asked.to_owned()
     };
-    let mut filter = EnvFilter::builder()
-        .parse(directives)
-        .map_err(|error| refuse(format!("{error} in {directives:?}")))?;
     for (target, level) in [(SDK, "off"), (AUDIT, "info")] {
         if !asked.contains(target) {
-            let directive = format!("{target}={level}").parse();
-            filter = filter.add_directive(directive.map_err(|error| refuse(format!("{error}")))?);
+            directives = format!("{directives},{target}={level}");
         }
     }
-    Ok(filter)
+    LogFilter::parse(&directives)
+        .map_err(|reason| ConfigError::new("RUST_LOG", format!("{reason} in {directives:?}")))
+}
+
+/// Which lines are written. A filter that may ask for the fields of spans has every span looked up whenever it is entered,
+/// which is dear where nobody asks for them.
+#[derive(Debug)]
+enum LogFilter {
+    /// By target and level.
+    Targets(Targets),
+    /// By spans, too.
+    Spans(EnvFilter),
+}
+
+impl LogFilter {
+    fn parse(directives: &str) -> Result<Self, String> {
+        // The stricter of the two is what says what is wrong.
+        let of_spans = EnvFilter::builder()
+            .parse(directives)
+            .map_err(|error| error.to_string())?;
+        Ok(if directives.contains('[') {
+            Self::Spans(of_spans)
+        } else {
+            let targets = directives.parse();
+            Self::Targets(targets.map_err(|error: ParseError| error.to_string())?)
+        })
+    }
+
+    fn boxed<S: Subscriber + for<'span> LookupSpan<'span>>(
+        self,
+    ) -> Box<dyn Filter<S> + Send + Sync> {
+        match self {
+            Self::Targets(filter) => Box::new(filter),
+            Self::Spans(filter) => Box::new(filter),
+        }
+    }
 }
 
 /// The layers of a process. Its own function, so that tests can look at what they write.
 fn subscriber<W>(
     format: LogFormat,
-    filter: EnvFilter,
+    filter: LogFilter,
     provider: Option<&SdkTracerProvider>,
     writer: W,
 ) -> impl Subscriber + for<'span> LookupSpan<'span> + Send + Sync
@@ -155,13 +188,13 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         LogFormat::Json => lines
-            .fmt_fields(JsonFields::new())
+            .fmt_fields(SpanFields)
             .event_format(JsonLines)
-            .with_filter(filter)
+            .with_filter(filter.boxed())
             .boxed(),
         LogFormat::Text => lines
             .with_ansi(std::io::stderr().is_terminal())
-            .with_filter(filter)
+            .with_filter(filter.boxed())
             .boxed(),
     };
     registry.with(lines)
@@ -178,11 +211,40 @@ fn trace_layer(tracer: Tracer) -> OpenTelemetryLayer<Registry, Tracer> {
         .with_tracked_inactivity(false)
 }
 
-/// What becomes a span or an event of one, whatever is logged: everything at `info` and above, but nothing of the
-/// exporter's own connection.
-fn trace_filter() -> Targets {
-    Targets::new().with_default(LevelFilter::INFO).with_targets(
-        ["opentelemetry", "tonic", "h2", "hyper", "tower", "reqwest"]
-            .map(|t| (t, LevelFilter::OFF)),
-    )
+/// What becomes a span or an event of one, whatever is logged: everything at `info` and above, below it our own spans of
+/// statements where somebody will see them, and nothing of the exporter's own connection.
+fn trace_filter<S>() -> impl Filter<S> {
+    dynamic_filter_fn(|metadata, _| match trace_interest(metadata) {
+        interest if interest.is_always() => true,
+        interest if interest.is_sometimes() => !Context::map_current(is_left_out),
+        _ => false,
+    })
+    .with_callsite_filter(trace_interest)
+    .with_max_level_hint(LevelFilter::DEBUG)
+}
+
+/// Whether a place in the source makes spans or events of them; sometimes is where a trace is kept.
+fn trace_interest(metadata: &Metadata<'_>) -> Interest {
+    let target = metadata.target();
+    let is_ours = || {
+        ["kith_", "ingest_api", "trait_worker"]
+            .iter()
+            .any(|ours| target.starts_with(ours))
+    };
+    if NOT_TRACED.iter().any(|foreign| target.starts_with(foreign)) {
+        Interest::never()
+    } else if *metadata.level() <= Level::INFO {
+        Interest::always()
+    } else if *metadata.level() == Level::DEBUG && metadata.is_span() && is_ours() {
+        Interest::sometimes()
+    } else {
+        Interest::never()
+    }
+}
+
+/// Whether work in this context belongs to a trace that nobody keeps.
+fn is_left_out(context: &Context) -> bool {
+    let span = context.span();
+    let own = span.span_context();
+    own.is_valid() && !own.is_sampled()
 }

@@ -45,8 +45,10 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
+    /// Of a level that only traces take, and of those only sampled ones: log lines have nothing to say of it, and a request
+    /// has several.
     fn span(&self, text: &Text) -> Span {
-        tracing::info_span!(
+        tracing::debug_span!(
             "cql",
             otel.name = text.span,
             otel.kind = "client",

@@ -10,7 +10,9 @@ use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
+use tracing::span::Record;
 use tracing::{Event, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
@@ -26,18 +28,17 @@ const RESERVED: [&str; 6] = [
     "spans",
 ];
 
-/// The formatter. Wants [`tracing_subscriber::fmt::format::JsonFields`] for the fields of spans.
+/// The formatter. Wants [`SpanFields`] for the fields of spans.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JsonLines;
 
-impl<S, N> FormatEvent<S, N> for JsonLines
+impl<S> FormatEvent<S, SpanFields> for JsonLines
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
-    N: for<'writer> FormatFields<'writer> + 'static,
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, SpanFields>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -77,17 +78,8 @@ where
                 write!(line, "{separator}{{\"name\":\"{}\"", span.name())?;
                 separator = ",";
                 let extensions = span.extensions();
-                // An object, written by `JsonFields`: its inside is ours.
-                let written = extensions
-                    .get::<FormattedFields<N>>()
-                    .map_or("", |f| f.fields.as_str());
-                let inside = written
-                    .trim()
-                    .trim_start_matches('{')
-                    .strip_suffix('}')
-                    .unwrap_or("");
-                if !inside.is_empty() {
-                    write!(line, ",{inside}")?;
+                if let Some(written) = extensions.get::<FormattedFields<SpanFields>>() {
+                    line.push_str(&written.fields);
                 }
                 line.push('}');
             }
@@ -99,7 +91,35 @@ where
     }
 }
 
-/// The fields of an event. Names are literals of the source and need no escape.
+/// The fields of spans, in the form that lines take over as it is: `,"name":value`, one behind the other. The stock one reads
+/// an object and writes it anew for every field that a span learns later, and each request learns some.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SpanFields;
+
+impl<'writer> FormatFields<'writer> for SpanFields {
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
+        let mut own = Fields::default();
+        fields.record(&mut own);
+        for (name, value) in &own.values {
+            write!(writer, ",\"{name}\":{value}")?;
+        }
+        Ok(())
+    }
+
+    fn add_fields(
+        &self,
+        current: &'writer mut FormattedFields<Self>,
+        fields: &Record<'_>,
+    ) -> fmt::Result {
+        self.format_fields(current.as_writer(), fields)
+    }
+}
+
+/// The fields of an event or a span. Names are literals of the source and need no escape.
 #[derive(Default)]
 struct Fields {
     values: Vec<(&'static str, Value)>,

@@ -5,9 +5,9 @@ use std::time::Instant;
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{Sampler, SpanData, SpanExporter};
 use tracing::dispatcher::with_default;
-use tracing::{debug, error, info_span};
+use tracing::{debug, debug_span, error, info_span};
 
 use super::export::{Protocol, provider_of};
 use super::testing::{Lines, attribute, dispatch, exporting, logging};
@@ -122,12 +122,40 @@ fn a_filter_that_is_not_one_is_refused() {
 }
 
 #[test]
+fn lines_can_be_asked_for_by_target_and_by_the_spans_around_them() {
+    let said = |filter| {
+        let (dispatch, lines) = logging(filter);
+        with_default(&dispatch, || {
+            info_span!("outer", number = 5).in_scope(|| debug!("within"));
+            info_span!("other").in_scope(|| debug!("elsewhere"));
+            info!(target: "foreign::module", "foreign");
+        });
+        let lines = lines.json();
+        let texts = lines.iter().filter_map(|line| line["message"].as_str());
+        texts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(said("info"), ["foreign"]);
+    assert_eq!(said("off"), [""; 0]);
+    assert_eq!(said("foreign=off,debug"), ["within", "elsewhere"]);
+    assert_eq!(said("off,kith_runtime=debug"), ["within", "elsewhere"]);
+    assert_eq!(said("off,[outer{number=5}]=debug"), ["within"]);
+}
+
+#[test]
 fn the_audit_log_is_written_whatever_is_asked_for_of_others() {
     let written = |asked| {
-        let filter = log_filter(asked).unwrap().to_string();
-        filter.contains(&format!("{AUDIT}=info"))
+        let (dispatch, lines) = logging(asked);
+        with_default(&dispatch, || info!(target: AUDIT, "who did what"));
+        lines.json().len() == 1
     };
-    for asked in ["", "off", "error", "kith=off", "ingest_api=debug"] {
+    for asked in [
+        "",
+        "off",
+        "error",
+        "kith=off",
+        "ingest_api=debug",
+        "[outer]=debug",
+    ] {
         assert!(written(asked), "{asked}");
     }
     assert!(!written("kith::audit=off"));
@@ -213,6 +241,58 @@ fn spans_are_exported_whatever_is_logged_but_not_those_of_the_exporter() {
     });
     spans.named("request");
     assert!(!format!("{spans:?}").contains("exporter"));
+}
+
+/// What a request does below its own spans: a statement, and a line that nobody asked for.
+fn statement() {
+    debug_span!("statement").in_scope(|| {
+        debug!("sent");
+        info!("in the statement");
+    });
+}
+
+#[test]
+fn statements_are_spans_where_a_trace_is_kept_whatever_is_logged() {
+    let (spans, lines) = (testing::Spans::default(), Lines::default());
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(spans.clone())
+        .build();
+    with_default(&dispatch(Some(&provider), "info", &lines), || {
+        info_span!("request").in_scope(statement);
+    });
+    let (request, statement) = (spans.named("request"), spans.named("statement"));
+    assert_eq!(statement.parent_span_id, request.span_context.span_id());
+    assert!(!format!("{spans:?}").contains("sent"));
+    let line = lines.saying("in the statement");
+    assert_eq!(
+        line["span_id"],
+        statement.span_context.span_id().to_string()
+    );
+    assert!(lines.json().iter().all(|line| line["message"] != "sent"));
+}
+
+#[test]
+fn nothing_is_made_of_a_statement_where_no_trace_is_kept() {
+    let (dispatch_alone, _) = logging("info");
+    with_default(&dispatch_alone, || {
+        info_span!("request").in_scope(|| assert!(debug_span!("statement").is_none()));
+    });
+
+    let (spans, lines) = (testing::Spans::default(), Lines::default());
+    let provider = SdkTracerProvider::builder()
+        .with_sampler(Sampler::AlwaysOff)
+        .with_simple_exporter(spans.clone())
+        .build();
+    with_default(&dispatch(Some(&provider), "info", &lines), || {
+        info_span!("request").in_scope(|| {
+            assert!(debug_span!("statement").is_none());
+            statement();
+        });
+    });
+    assert!(!format!("{spans:?}").contains("statement"));
+    // The line still belongs to the trace that others may keep.
+    let line = lines.saying("in the statement");
+    assert!(line["trace_id"].is_string(), "{line}");
 }
 
 /// An exporter that waits to be told how each export ends.

@@ -1,13 +1,13 @@
 //! The spans of messaging, by OpenTelemetry's semantic conventions (`engineering.md` 3.5).
 
 use kith_profiles::ports::LogRecord;
-use tracing::{Span, field, info_span};
+use tracing::{Span, debug_span, field, info_span};
 
 use super::{from_record, set_parent};
 
-/// The span of publishing one record: the child of the current span.
+/// The span of publishing one record: the child of the current span. Where no trace is kept there is none.
 pub(super) fn send_span(topic: &str, system: &'static str) -> Span {
-    info_span!(
+    debug_span!(
         "send",
         "otel.name" = format!("send {topic}"),
         "otel.kind" = "producer",
