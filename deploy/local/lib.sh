@@ -300,8 +300,8 @@ memtable_offheap_space: 64MiB
 file_cache_size: 32MiB
 networking_cache_size: 16MiB
 key_cache_size: 4MiB
-concurrent_reads: 8
-concurrent_writes: 8
+concurrent_reads: 32
+concurrent_writes: 32
 concurrent_compactors: 1
 paxos_variant: v2
 paxos_state_purging: repaired

@@ -142,9 +142,9 @@ fn log_filter(asked: &str) -> Result<LogFilter, ConfigError> {
 #[derive(Debug)]
 enum LogFilter {
     /// By target and level.
-    Targets(Targets),
+    Targets(Box<Targets>),
     /// By spans, too.
-    Spans(EnvFilter),
+    Spans(Box<EnvFilter>),
 }
 
 impl LogFilter {
@@ -154,10 +154,12 @@ impl LogFilter {
             .parse(directives)
             .map_err(|error| error.to_string())?;
         Ok(if directives.contains('[') {
-            Self::Spans(of_spans)
+            Self::Spans(Box::new(of_spans))
         } else {
             let targets = directives.parse();
-            Self::Targets(targets.map_err(|error: ParseError| error.to_string())?)
+            Self::Targets(Box::new(
+                targets.map_err(|error: ParseError| error.to_string())?,
+            ))
         })
     }
 
@@ -165,8 +167,8 @@ impl LogFilter {
         self,
     ) -> Box<dyn Filter<S> + Send + Sync> {
         match self {
-            Self::Targets(filter) => Box::new(filter),
-            Self::Spans(filter) => Box::new(filter),
+            Self::Targets(filter) => filter,
+            Self::Spans(filter) => filter,
         }
     }
 }

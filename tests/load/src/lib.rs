@@ -11,6 +11,7 @@ pub mod allocations;
 pub mod asking;
 pub mod bare;
 pub mod caller;
+pub mod calm;
 pub mod cases;
 pub mod charts;
 pub mod closed_loop;

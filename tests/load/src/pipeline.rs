@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kith_scylla::Bare;
 use kith_tests::pair::{Pair, Shape};
 use kith_tests::process::Process;
 use kith_tests::servers::{Place, cql_nodes, kafka_bootstrap};
 
 use crate::asking::{Asked, ask, locked};
+use crate::bare::cql;
+use crate::calm::calm;
 use crate::counted::Counts;
 use crate::people::{Load, People};
 use crate::process::{idle, processor_seconds};
@@ -38,6 +41,7 @@ pub struct Pipeline {
     /// Who is there.
     pub people: Arc<Mutex<People>>,
     at_once: usize,
+    database: Bare,
 }
 
 /// What one repetition of a load gave.
@@ -66,6 +70,7 @@ impl Pipeline {
     ) -> Result<Self> {
         let shape = shape.with("RUST_LOG", "info");
         Ok(Self {
+            database: Bare::open(&cql(place)?).await?,
             pair: Pair::at(&shape, place).await?,
             people,
             at_once,
@@ -106,11 +111,12 @@ impl Pipeline {
         ask(address, &self.people, load, self.at_once, limit, most).await
     }
 
-    /// One repetition of a load, from one idle moment to the next.
+    /// One repetition of a load, from one moment at which services and database are idle to the next.
     ///
     /// # Errors
     /// When an answer is wrong.
     pub async fn measure(&self, load: Load, limit: Duration) -> Result<Measured> {
+        calm(self.database.session()).await?;
         let all: Vec<&Process> = self.pair.ingests.iter().chain(&self.pair.workers).collect();
         let before = Counts::of(&all).await?;
         let used = (seconds(&self.pair.ingests)?, seconds(&self.pair.workers)?);

@@ -1,12 +1,13 @@
 //! A process's telemetry for tests: the layers as they are shipped, with ends that can be looked at.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use serde_json::Value;
 use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 
 use super::{LogFormat, log_filter, subscriber};
 
@@ -88,11 +89,20 @@ pub(crate) fn logging(filter: &str) -> (Dispatch, Lines) {
     (dispatch(None, filter, &lines), lines)
 }
 
+/// While there is but one subscriber, `tracing` asks that of the thread which first comes by a place in the source, and keeps the
+/// answer: none, if that thread is another test's. Tests that look for lines begin with this, so that there never is but one.
+pub(crate) fn never_alone() {
+    static OTHERS: LazyLock<[Dispatch; 2]> =
+        LazyLock::new(|| [(); 2].map(|()| Dispatch::new(NoSubscriber::new())));
+    LazyLock::force(&OTHERS);
+}
+
 pub(crate) fn dispatch(
     provider: Option<&SdkTracerProvider>,
     filter: &str,
     lines: &Lines,
 ) -> Dispatch {
+    never_alone();
     let lines = lines.clone();
     let filter = log_filter(filter).unwrap();
     Dispatch::new(subscriber(LogFormat::Json, filter, provider, move || {

@@ -272,11 +272,13 @@ fn statements_are_spans_where_a_trace_is_kept_whatever_is_logged() {
 }
 
 #[test]
-fn nothing_is_made_of_a_statement_where_no_trace_is_kept() {
-    let (dispatch_alone, _) = logging("info");
+fn no_layer_takes_the_span_of_a_statement_where_no_trace_is_kept() {
+    let alone = serde_json::json!([{"name": "request"}]);
+    let (dispatch_alone, lines) = logging("info");
     with_default(&dispatch_alone, || {
-        info_span!("request").in_scope(|| assert!(debug_span!("statement").is_none()));
+        info_span!("request").in_scope(statement)
     });
+    assert_eq!(lines.saying("in the statement")["spans"], alone);
 
     let (spans, lines) = (testing::Spans::default(), Lines::default());
     let provider = SdkTracerProvider::builder()
@@ -284,15 +286,13 @@ fn nothing_is_made_of_a_statement_where_no_trace_is_kept() {
         .with_simple_exporter(spans.clone())
         .build();
     with_default(&dispatch(Some(&provider), "info", &lines), || {
-        info_span!("request").in_scope(|| {
-            assert!(debug_span!("statement").is_none());
-            statement();
-        });
+        info_span!("request").in_scope(statement);
     });
     assert!(!format!("{spans:?}").contains("statement"));
     // The line still belongs to the trace that others may keep.
     let line = lines.saying("in the statement");
     assert!(line["trace_id"].is_string(), "{line}");
+    assert_eq!(line["spans"], alone);
 }
 
 /// An exporter that waits to be told how each export ends.

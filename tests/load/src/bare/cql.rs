@@ -13,6 +13,7 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::value::MaybeUnset;
 use uuid::Uuid;
 
+use crate::calm::calm;
 use crate::population::{internal, profile};
 use crate::step_loop::closed_loop;
 
@@ -324,13 +325,14 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// Sends one kind of statement for so long; how many a second.
+/// Sends one kind of statement for so long, to a database that does nothing else; how many a second.
 pub(super) async fn measure(
     statements: &Arc<Statements>,
     kind: Kind,
     at_once: usize,
     limit: Duration,
 ) -> Result<f64> {
+    calm(statements.bare.session()).await?;
     let shared = Arc::clone(statements);
     let done = closed_loop(vec![(); at_once], limit, move |()| {
         let statements = Arc::clone(&shared);

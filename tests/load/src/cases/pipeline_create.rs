@@ -31,6 +31,7 @@ identifier more, `merge` two known people who turn out to be one, `mixed` are 90
 kind of work at a time, with the drivers and nothing else: the services' own texts, consistency, settings, records and as many at once, in \
 the same tables, for half as long. The ceiling is 1 / sum(n / R): n is how often a request has something done for it, as both services have \
 counted it when the last is answered (what the worker does meanwhile is in it), and R the rate of its bare loop in the same repetition. \
+Every loop begins when Cassandra has nothing left to compact. \
 Repetitions of all loops are interleaved; figures are medians, those of a part of the ceiling of each repetition's own. New people get ids \
 that nobody else has, all others the id that they must have; at the end as many are listed as there are, and of every fiftieth that nobody \
 changed all identifiers lead to it.";

@@ -13,13 +13,14 @@ use kith_domain::traits::{CellBytes, TraitCell, TraitValue, TraitWrite};
 use kith_kafka::KafkaLog;
 use kith_profiles::ports::{CellRead, Cells as _, Control as _, NewRecord, Select, TraitLog as _};
 use kith_runtime::metrics::names;
-use kith_scylla::Cql;
+use kith_scylla::{Bare, Cql};
 use kith_tests::process::{Process, metric};
 use kith_tests::servers::Place;
 
 use super::folder;
-use crate::bare::{drain, kafka, port};
+use crate::bare::{cql as settings_of, drain, kafka, port};
 use crate::caller::STORE;
+use crate::calm::calm;
 use crate::counted::{Counts, Work};
 use crate::figure::Figure;
 use crate::pipeline::{middle_and_spread, place};
@@ -32,7 +33,7 @@ pub(super) const ABOUT: &str = "One `trait-worker` that finds `--backlog` record
 writes them; from the last moment at which none was done to the one at which all are. The bare loop consumes the same records with the worker's settings of the \
 client library and writes the same batches, as many at once, and nothing else; a second one also reads the profile's node after each \
 write, as the worker has to, so that nothing outlives a deletion. Repetitions of all three are interleaved, each with a group of its own, \
-and write the same cells at the same times; medians. At the end the cells of every ninety-seventh profile are read.";
+and write the same cells at the same times, each when Cassandra has nothing left to compact; medians. At the end the cells of every ninety-seventh profile are read.";
 
 const NAME: &str = "worker-drain";
 /// The part of the bare loop's rate that must be reached.
@@ -67,7 +68,10 @@ struct Series {
 pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let dir = folder(settings)?;
     let place = place().await?;
-    let cql = port(&place).await?;
+    let (cql, database) = (
+        port(&place).await?,
+        Bare::open(&settings_of(&place)?).await?,
+    );
     let store: StoreId = STORE.parse()?;
     let store = cql.store(store).await?.context("the development store")?;
     let traits = ["firstName", "lastName"].map(|name| store.definition("Contact", name));
@@ -82,8 +86,11 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
             group: format!("{}.{who}.{repetition}", place.group),
             ..place.clone()
         };
+        calm(database.session()).await?;
         let bare = drain(&group("bare"), settings.backlog, at_once, false).await?;
+        calm(database.session()).await?;
         let looking = drain(&group("looking"), settings.backlog, at_once, true).await?;
+        calm(database.session()).await?;
         let rate = series
             .worker(&group("worker"), dir.path(), settings.backlog)
             .await?;

@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tempfile::TempDir;
 
 use super::*;
+use crate::telemetry::testing::never_alone;
 
 const USER: &str = "AC00000000000000000000000000000001";
 
@@ -144,6 +145,7 @@ impl io::Write for Lines {
 
 #[test]
 fn what_becomes_of_a_file_is_said_once_and_without_its_values() {
+    never_alone();
     let lines = Lines::default();
     let writer = lines.clone();
     let dispatch: tracing::Dispatch = tracing_subscriber::fmt()
