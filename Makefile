@@ -53,7 +53,7 @@ bench-growth: ## What a request costs with 10^4 to 10^7 profiles (10^6 on Cassan
 
 instructions: ## Count the instructions of the domain's part of a create (valgrind), say what changed, and keep tests/load/instructions.json
 	deploy/local/prepare instructions
-	cargo build --release -p kith-load --bin kith-hot-path
+	cargo build --release --workspace --bin kith-hot-path
 	target/release/kith-hot-path count
 
 fmt: ## Format the code

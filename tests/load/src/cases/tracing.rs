@@ -14,7 +14,7 @@ use crate::sink::Sink;
 use crate::spread::median;
 
 pub(super) const ABOUT: &str = "Known people with one identifier, as above, at three processes of `ingest-api` on the same Cassandra and Kafka, one after another \
-in each repetition: without export of traces, with one of a hundred requests sampled (`parentbased_traceidratio`), and with all. Spans go by OTLP over HTTP to a \
+in each repetition, and another one first each time: without export of traces, with one of a hundred requests sampled (`parentbased_traceidratio`), and with all. Spans go by OTLP over HTTP to a \
 collector in the caller's process that takes everything and keeps nothing. What traces cost is the part of the rate without them that is \
 missing, in the same repetition; medians. No worker runs.";
 
@@ -64,19 +64,26 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
 
     let limit = Duration::from_millis(settings.loop_ms);
     let mut all: [Series; VARIANTS.len()] = Default::default();
-    for _ in 0..settings.repetitions {
-        let mut off = None;
-        for ((pipeline, _), series) in running.iter().zip(&mut all) {
+    for repetition in 0..settings.repetitions {
+        // Each is the first and the last as often as the others: the database is not the same to both.
+        for place in 0..VARIANTS.len() {
+            let at = (repetition + place) % VARIANTS.len();
+            let ((pipeline, _), series) = (&running[at], &mut all[at]);
             let measured = pipeline.measure(Load::Known(1), limit).await?;
             let asked = measured.asked;
-            let off = *off.get_or_insert(asked.rate);
             series.answers += asked.answers;
-            series.costs.push(100.0 * (1.0 - asked.rate / off));
             series.rates.push(asked.rate);
             series.p50_ms.push(asked.times.quantile_ms(0.5));
             series.p99_ms.push(asked.times.quantile_ms(0.99));
             series.processor_ms.push(measured.ingest_ms);
         }
+    }
+    let off = all[0].rates.clone();
+    for series in &mut all {
+        let costs = series.rates.iter().zip(&off);
+        series.costs = costs
+            .map(|(rate, off)| 100.0 * (1.0 - rate / off))
+            .collect();
     }
     let mut exported = Vec::new();
     for (pipeline, sink) in running {
