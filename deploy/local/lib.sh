@@ -400,7 +400,7 @@ start_server() { # NAME: and wait until it answers; ends the shell that calls it
             -Xms$heap -Xmx$heap -Xss256k -XX:MaxDirectMemorySize=256m \
             -Dcassandra.config="file://$folder/cassandra.yaml" -Dcassandra.storagedir="$folder" -Dcassandra.logdir="$folder" \
             -Dlogback.configurationFile="file://$here/cassandra/logback.xml" \
-            -Dcassandra-foreground=yes -Dcassandra.libjemalloc=- \
+            -Dcassandra-foreground=yes -Dcassandra.libjemalloc=- -Djava.rmi.server.hostname="127.0.0.${name#cassandra}" \
             -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=$ring_delay \
             -Dcassandra.load_ring_state=false -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.shutdown_announce_in_ms=200 \
             -cp "$lib/*" org.apache.cassandra.service.CassandraDaemon

@@ -36,14 +36,34 @@ pub fn kafka_bootstrap() -> Result<String> {
 /// # Errors
 /// When it fails.
 pub async fn node(name: &str, action: &str) -> Result<String> {
-    let dir =
-        std::env::var("KITH_TEST_LOCAL_DIR").context("KITH_TEST_LOCAL_DIR: run `make test`")?;
-    let mut command = Command::new(workspace().join("deploy/local/node"));
-    command.args([name, action]).env("KITH_LOCAL_DIR", dir);
+    script("node", &[name, action]).await
+}
+
+/// Cassandra's own `nodetool` on a node of this run, by its name in `deploy/local`; what it printed.
+///
+/// # Errors
+/// When it fails.
+pub async fn nodetool(name: &str, arguments: &[&str]) -> Result<String> {
+    script("nodetool", &[&[name], arguments].concat()).await
+}
+
+/// The folder of this run's servers.
+///
+/// # Errors
+/// When the run was started without servers.
+pub fn local_dir() -> Result<PathBuf> {
+    let dir = std::env::var("KITH_TEST_LOCAL_DIR");
+    Ok(dir.context("KITH_TEST_LOCAL_DIR: run `make test`")?.into())
+}
+
+async fn script(name: &str, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(workspace().join("deploy/local").join(name));
+    command.args(arguments).env("KITH_LOCAL_DIR", local_dir()?);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     ensure!(
         output.status.success(),
-        "deploy/local/node {name} {action}: {}",
+        "deploy/local/{name} {arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

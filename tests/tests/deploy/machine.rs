@@ -1,17 +1,18 @@
-//! One machine: the unit of systemd and the example of a proxy.
+//! One machine: the unit of systemd.
 
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kith_runtime::config::{ByteSize, FromSetting, Setting, table};
+use kith_runtime::config::{FromSetting, Setting, table};
 
 use crate::tools::{deploy, prints, text};
 
 /// How exposed a service may be by systemd's own measure, in tenths: 0 is not at all, 100 entirely.
 const EXPOSURE_MAX: u32 = 15;
 
-fn default<T: FromSetting>(setting: &Setting) -> Result<T> {
+/// What a setting is by default.
+pub(crate) fn default<T: FromSetting>(setting: &Setting) -> Result<T> {
     let text = setting.default.context("no default")?;
     T::from_setting(text).map_err(anyhow::Error::msg)
 }
@@ -56,31 +57,5 @@ fn the_unit_gives_the_service_time_to_end_and_does_not_repeat_a_wrong_setting() 
             .any(|one| one == format!("KITH_DATA_DIR={directory}"))
     );
     ensure!(value("ProtectSystem")? == "strict");
-    Ok(())
-}
-
-/// What the example of a proxy says of a directive.
-fn directive(name: &str) -> Result<String> {
-    let conf = text("proxy/nginx.conf")?;
-    let name = format!("{name} ");
-    let mut lines = conf.lines().map(str::trim);
-    let line = lines.find_map(|line| line.strip_prefix(&name));
-    let line = line.with_context(|| format!("no {name}"))?;
-    Ok(line.trim_end_matches(';').to_owned())
-}
-
-#[test]
-fn the_proxy_takes_what_the_service_takes_and_waits_longer() -> Result<()> {
-    let bulk: ByteSize = default(&table::BULK_BYTES_MAX)?;
-    let taken = directive("client_max_body_size")?;
-    let taken: u64 = taken.strip_suffix('m').context("not in MiB")?.parse()?;
-    ensure!(taken << 20 == bulk.0, "{taken}");
-    let deadline: Duration = default(&table::REQUEST_DEADLINE)?;
-    let waits = directive("proxy_read_timeout")?;
-    let waits: u64 = waits.strip_suffix('s').context("not in seconds")?.parse()?;
-    ensure!(Duration::from_secs(waits) > deadline);
-    let listens: String = default(&table::LISTEN)?;
-    let server = format!("server {listens};");
-    ensure!(text("proxy/nginx.conf")?.contains(&server), "no {server}");
     Ok(())
 }
