@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use kith_domain::id::ProfileId;
 use kith_domain::time::Micros;
 use kith_tests::api::Api;
 use kith_tests::pair::{Pair, Shape};
+use kith_tests::poll::until;
 use kith_tests::process::Launch;
 use kith_tests::servers::{Place, local_dir, nodetool};
 use kith_tests::tables::{self, Tables};
@@ -21,6 +22,8 @@ use serde_json::{Value, json};
 
 /// How many people there are before the snapshot.
 const PEOPLE: usize = 24;
+/// By then a request is answered.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The name of the snapshot.
 const TAG: &str = "restored";
 /// Whom the snapshot knows, and what is done with them afterwards.
@@ -43,6 +46,14 @@ fn email(person: usize) -> String {
     format!("restored.person.{person}@example.com")
 }
 
+/// Creates or finds somebody; again, if a busy machine does not answer in time.
+async fn contact_of(api: &Api, contact: Value) -> Result<String> {
+    until(PATIENCE, "a profile", || async {
+        Ok(Some(api.contact(contact.clone()).await?))
+    })
+    .await
+}
+
 async fn delete(api: &Api, id: &str) -> Result<()> {
     let path = format!("/Profiles/{id}");
     let answer = api.send(Method::DELETE, &path, None).await?;
@@ -55,12 +66,12 @@ async fn before(api: &Api) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     for person in 0..PEOPLE {
         let contact = json!({ "email": email(person), "city": format!("First-City-{person}") });
-        ids.push(api.contact(contact).await?);
+        ids.push(contact_of(api, contact).await?);
     }
     // Two who are one.
     for person in [10, 11] {
         let both = json!({ "email": email(person), "phone": "+13175550110" });
-        api.contact(both).await?;
+        contact_of(api, both).await?;
     }
     delete(api, &ids[GONE]).await?;
     Ok(ids)
@@ -77,14 +88,14 @@ struct Since {
 async fn after(api: &Api, ids: &[String]) -> Result<Since> {
     for person in (0..PEOPLE).filter(|person| *person != GONE) {
         let contact = json!({ "email": email(person), "city": format!("Second-City-{person}") });
-        api.contact(contact).await?;
+        contact_of(api, contact).await?;
     }
     merge(api).await?;
     delete(api, &ids[DELETED]).await?;
     let contact = json!({ "email": NEWCOMER, "city": "Newcomers-City" });
-    let newcomer = api.contact(contact).await?;
+    let newcomer = contact_of(api, contact).await?;
     let contact = json!({ "email": "restored.ghost@example.com", "city": "City-Of-The-Ghost" });
-    let ghost = api.contact(contact).await?;
+    let ghost = contact_of(api, contact).await?;
     delete(api, &ghost).await?;
     Ok(Since { newcomer, ghost })
 }
@@ -92,7 +103,7 @@ async fn after(api: &Api, ids: &[String]) -> Result<Since> {
 async fn merge(api: &Api) -> Result<()> {
     for person in MERGED {
         let both = json!({ "email": email(person), "phone": "+13175550120" });
-        api.contact(both).await?;
+        contact_of(api, both).await?;
     }
     Ok(())
 }
@@ -273,7 +284,7 @@ async fn goes_back(loss: Loss) -> Result<()> {
     // Somebody new has the traits under the id of then, which nothing leads to; the next request makes another one.
     ensure!(api.get(&since.newcomer).await?.status == 200);
     ensure!(!api.list().await?.contains(&since.newcomer));
-    let again = api.contact(json!({ "email": NEWCOMER })).await?;
+    let again = contact_of(&api, json!({ "email": NEWCOMER })).await?;
     ensure!(again != since.newcomer, "{again}");
     // A merge is made again by the next request that asks for it.
     let [older, younger] = MERGED.map(|person| &ids[person]);

@@ -70,6 +70,8 @@ impl ApiServer {
             // What another server had is none of this one's.
             .arg("--cache-dir")
             .arg(self.directory.join("cache"))
+            // It builds its descriptions again after new definitions: seconds, or more on a busy machine.
+            .arg(format!("--request-timeout={}s", PATIENCE.as_secs()))
             .args(arguments);
         Ok(kubectl)
     }
