@@ -165,16 +165,16 @@ impl Lane {
         if self.next.is_some_and(|next| offset < next) {
             return false;
         }
-        if let Some(expected) = self.next.or(self.begin) {
-            if let Ok(gap @ 1..) = u64::try_from(offset - expected) {
-                metrics::missed(gap);
-                tracing::error!(
-                    partition = self.partition,
-                    offset,
-                    missed = gap,
-                    "records were removed from the log before they were read"
-                );
-            }
+        if let Some(expected) = self.next.or(self.begin)
+            && let Ok(gap @ 1..) = u64::try_from(offset - expected)
+        {
+            metrics::missed(gap);
+            tracing::error!(
+                partition = self.partition,
+                offset,
+                missed = gap,
+                "records were removed from the log before they were read"
+            );
         }
         self.next = Some(record.offset.next().as_i64());
         true

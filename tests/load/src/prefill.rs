@@ -5,6 +5,7 @@ mod plain;
 mod rows;
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -19,6 +20,10 @@ use crate::prefill::rows::Rows;
 const CHUNK: u64 = 256;
 /// Chunks under way at once.
 const CHUNKS_AT_ONCE: u64 = 4;
+/// How often a write is tried.
+const TRIES: u32 = 20;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Rows of a listing under way at once, of each chunk.
 const ADDED_AT_ONCE: usize = 64;
 
@@ -88,13 +93,27 @@ async fn write<D: Database>(
 ) -> Result<()> {
     conditionals.write(&rows.first).await?;
     conditionals.write(&rows.then).await?;
-    database.write(&rows.cells, Durability::Ordered).await?;
+    patiently(|| database.write(&rows.cells, Durability::Ordered)).await?;
     stream::iter(rows.listed)
         .map(Ok)
-        .try_for_each_concurrent(ADDED_AT_ONCE, |at| database.add(at, Durability::Ordered))
+        .try_for_each_concurrent(ADDED_AT_ONCE, |at| {
+            patiently(move || database.add(at, Durability::Ordered))
+        })
         .await?;
-    database
-        .purge(&rows.purged, rows.purged_at, Durability::Ordered)
-        .await?;
+    patiently(|| database.purge(&rows.purged, rows.purged_at, Durability::Ordered)).await?;
     conditionals.write(&rows.last).await
+}
+
+/// Writes what can be written twice, again if a database that flushes and compacts does not answer in time.
+async fn patiently<T, E, F>(mut write: impl FnMut() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    for _ in 1..TRIES {
+        if let Ok(done) = write().await {
+            return Ok(done);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    write().await
 }

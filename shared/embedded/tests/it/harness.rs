@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, StoreId};
@@ -43,8 +43,17 @@ impl Home {
         options(&self.path(), &self.now)
     }
 
+    /// A child that another test starts holds the lock, too, until it is another program: on a busy machine that takes a while.
     pub(crate) fn open(&self) -> Embedded {
-        self.try_open().unwrap()
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.try_open() {
+                Err(OpenError::InUse { .. }) if Instant::now() < deadline => {
+                    std::thread::yield_now();
+                }
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     pub(crate) fn try_open(&self) -> Result<Embedded, OpenError> {

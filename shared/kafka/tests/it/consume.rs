@@ -185,14 +185,14 @@ async fn remove_everything(config: &KafkaConfig) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", &config.bootstrap)
         .create()
-        .unwrap();
+        .expect("an admin client");
     let mut upto = TopicPartitionList::new();
     upto.add_partition_offset(&config.traits_topic, 0, Offset::End)
-        .unwrap();
+        .expect("a partition");
     admin
         .delete_records(&upto, &AdminOptions::new())
         .await
-        .unwrap();
+        .expect("an answer about records");
 }
 
 #[tokio::test]

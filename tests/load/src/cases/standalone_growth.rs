@@ -2,17 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use ingest_api::development_store;
+use kith_domain::id::{ProfileId, ProfileKey};
 use kith_embedded::{Embedded, Options};
-use kith_profiles::ports::Control;
+use kith_profiles::ports::{Control, Durability, Listing as _};
 use kith_runtime::clock::SystemIds;
 use kith_tests::engines::now;
+use kith_tests::poll::until;
 use kith_tests::process::binary;
 
 use super::folder;
-use crate::caller::{ACCOUNT, Caller};
+use crate::caller::{ACCOUNT, Caller, STORE};
 use crate::figure::Figure;
 use crate::population::listed;
 use crate::prefill::{ByTheirConditions, Extent, prefill};
@@ -27,6 +30,11 @@ starts, without records in the log. Pages are asked for oldest first, over HTTP,
 The listing is walked from end to end three times, and each walk must give every live profile once, in order, and nobody else. Starts are \
 after a kill, with the files in the system's cache; medians. Memory growth is from the end of the first walk, which fills the block cache, to the end \
 of the third.";
+
+/// Journals of a store that is not behind: the one that is written, and one that is full.
+const JOURNALS: usize = 2;
+/// How long it may take to get there.
+const FLUSHING: Duration = Duration::from_secs(1_800);
 
 const NAME: &str = "standalone-growth";
 /// Pages of the size that a caller gets who names none.
@@ -102,8 +110,28 @@ pub(super) async fn fill(data: &Path, profiles: u64) -> Result<()> {
         Extent::All,
     )
     .await?;
+    flushed(&engine, data).await?;
     engine.close().await?;
     Ok(())
+}
+
+/// Waits until the tables have what was written faster than anybody's requests come, and what the journals still have is what they
+/// have at any time: all of it would be replayed by the start, which is not what is measured.
+async fn flushed(engine: &Embedded, data: &Path) -> Result<()> {
+    let key = ProfileKey {
+        store: STORE.parse()?,
+        profile: ProfileId::from_uuid(uuid::Uuid::nil()),
+    };
+    until(FLUSHING, "few journals", || async {
+        // Full journals go when something is committed.
+        engine.remove(&[key], Durability::Durable).await?;
+        let files = std::fs::read_dir(data.join("store/database"))?;
+        let journals = files
+            .filter_map(Result::ok)
+            .filter(|file| file.path().extension().is_some_and(|end| end == "jnl"));
+        Ok((journals.count() <= JOURNALS).then_some(()))
+    })
+    .await
 }
 
 async fn page_figures(caller: &Caller, found: &Walk, times: usize) -> Result<Vec<Figure>> {

@@ -11,7 +11,7 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 
-use super::Conditionals;
+use super::{Conditionals, patiently};
 
 /// Statements under way at once, of each call.
 const AT_ONCE: usize = 128;
@@ -165,7 +165,7 @@ impl Conditionals for PlainWriter {
     async fn write(&self, statements: &[Conditional]) -> Result<()> {
         stream::iter(statements)
             .map(Ok)
-            .try_for_each_concurrent(AT_ONCE, |statement| self.one(statement))
+            .try_for_each_concurrent(AT_ONCE, |statement| patiently(|| self.one(statement)))
             .await
     }
 }
