@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Slice, Snapshot,
+    AbstractTree as _, CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Slice,
+    Snapshot,
 };
 
 use crate::error::ReadError;
@@ -127,6 +128,29 @@ impl Store {
             keyspace.rotate_memtable()?;
         }
         Ok(())
+    }
+
+    /// Has keyspaces that hold more in memory than they may put it into tables. fjall asks its worker for that with every commit
+    /// until it is done. While the worker compacts, that fills its queue; then it waits for room in the queue to ask for the
+    /// flush, room that nobody but itself makes: nothing is put into tables any more, and memory, journal and the time to start
+    /// grow (seen with fjall 3.1 and one worker). So it is done here, after the commit that was too much, and asked for once at most.
+    pub(crate) fn rotate_full(&self) -> fjall::Result<()> {
+        for space in Space::ALL {
+            let keyspace = self.keyspace(space);
+            if keyspace.tree.active_memtable().size() > space.memtable_bytes() {
+                keyspace.rotate_memtable()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the keyspaces hold in memory that is not on its way into a table, in bytes.
+    #[cfg(test)]
+    pub(crate) fn in_memory(&self) -> [(Space, u64); Space::COUNT] {
+        Space::ALL.map(|space| {
+            let keyspace = self.keyspace(space);
+            (space, keyspace.tree.active_memtable().size())
+        })
     }
 
     /// Says whether fjall still works; its background threads fail in silence otherwise.

@@ -283,3 +283,41 @@ impl Drop for Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kith_domain::id::{DefinitionId, ProfileId, ProfileKey, StoreId};
+    use kith_domain::traits::{CellBytes, TraitValue, TraitWrite};
+    use kith_profiles::ports::{CellBatch, CellWrite, Cells as _, Durability};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// fjall's worker must not be what this waits for: it may be busy with a compaction.
+    #[tokio::test]
+    async fn no_commit_leaves_more_in_memory_than_a_keyspace_may_hold() {
+        const MIB: usize = 1024 * 1024;
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(dir.path().join("data"), Arc::new(|| Micros::from_micros(1)));
+        let engine = Embedded::open(options).unwrap();
+        let value = CellBytes::from(&TraitWrite::Set(TraitValue::String("v".repeat(MIB))));
+        for number in 0..64 {
+            let batch = CellBatch {
+                at: ProfileKey {
+                    store: StoreId::from_uuid(Uuid::from_u128(1)),
+                    profile: ProfileId::from_uuid(Uuid::from_u128(number)),
+                },
+                time: Micros::from_micros(1),
+                writes: vec![CellWrite::Trait(
+                    DefinitionId::from_uuid(Uuid::from_u128(2)),
+                    value.clone(),
+                )],
+            };
+            engine.write(&[batch], Durability::Ordered).await.unwrap();
+            for (space, held) in engine.engine.shared.store.in_memory() {
+                assert!(held <= space.memtable_bytes(), "{space:?} holds {held}");
+            }
+        }
+        engine.close().await.unwrap();
+    }
+}

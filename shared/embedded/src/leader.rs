@@ -157,6 +157,9 @@ impl Leader {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = self.tip;
         store.publish();
+        store
+            .rotate_full()
+            .map_err(|error| Failure::new("memtables", error))?;
         self.log.publish();
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
