@@ -145,7 +145,8 @@ impl KafkaSource {
         if self.inbox.take_due().is_none() {
             return Err(broken("assign", "an assignment that nobody waits for"));
         }
-        if !self.lanes.open(&self.client, partitions) {
+        let begins = self.inbox.take_begins();
+        if !self.lanes.open(&self.client, partitions, &begins) {
             return Err(broken("assign", "no queue for a partition"));
         }
         rebalance::assign(&self.client, &self.topic, partitions)

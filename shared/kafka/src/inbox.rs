@@ -3,7 +3,7 @@
 //! Bounded: the library reports one change of ownership at a time and waits for its answer, and of errors only the latest
 //! is kept.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ pub(crate) enum Due {
 struct State {
     notices: VecDeque<Notice>,
     due: Option<Due>,
+    /// How far the group was in the partitions that are due.
+    begins: BTreeMap<i32, i64>,
     trouble: Option<Cause>,
     fatal: Option<Cause>,
     /// The owner is gone or going: whoever sees a change of ownership answers it himself.
@@ -80,6 +82,11 @@ impl Inbox {
         drop(state);
         self.wake();
         true
+    }
+
+    /// Says how far the group is in the partitions that are offered next.
+    pub(crate) fn begin_at(&self, offsets: BTreeMap<i32, i64>) {
+        self.state().begins = offsets;
     }
 
     /// Partitions that were taken away.
@@ -144,6 +151,11 @@ impl Inbox {
 
     pub(crate) fn take_notice(&self) -> Option<Notice> {
         self.state().notices.pop_front()
+    }
+
+    /// How far the group was in the partitions that were offered last, as far as that is known.
+    pub(crate) fn take_begins(&self) -> BTreeMap<i32, i64> {
+        std::mem::take(&mut self.state().begins)
     }
 
     pub(crate) fn take_trouble(&self) -> Option<Cause> {

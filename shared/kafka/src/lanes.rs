@@ -24,6 +24,8 @@ struct Lane {
     partition: i32,
     queue: PartitionQueue<SourceContext>,
     paused: bool,
+    /// The offset that the group had committed when this was assigned, if that is known.
+    begin: Option<i64>,
     /// The offset after the last record handed out.
     next: Option<i64>,
     /// The offset that was last committed under this assignment.
@@ -50,14 +52,20 @@ impl Lanes {
         }
     }
 
-    /// Opens queues, before their partitions are assigned. `false` if the library gives none.
-    pub(crate) fn open(&mut self, client: &Arc<Client>, partitions: &[i32]) -> bool {
+    /// Opens queues, before their partitions are assigned, which begin at these offsets as far as that is known. `false` if the
+    /// library gives none.
+    pub(crate) fn open(
+        &mut self,
+        client: &Arc<Client>,
+        partitions: &[i32],
+        begins: &BTreeMap<i32, i64>,
+    ) -> bool {
         partitions
             .iter()
-            .all(|partition| self.open_one(client, *partition))
+            .all(|partition| self.open_one(client, *partition, begins.get(partition).copied()))
     }
 
-    fn open_one(&mut self, client: &Arc<Client>, partition: i32) -> bool {
+    fn open_one(&mut self, client: &Arc<Client>, partition: i32, begin: Option<i64>) -> bool {
         // An old one would take the new one's wake-ups with it when it is dropped.
         self.close(&[partition]);
         let Some(mut queue) = client.split_partition_queue(&self.topic, partition) else {
@@ -69,6 +77,7 @@ impl Lanes {
             partition,
             queue,
             paused: false,
+            begin,
             next: None,
             finished: None,
         });
@@ -149,13 +158,14 @@ impl Lanes {
 impl Lane {
     /// Whether the record is the next one. A rebalance holds partitions back and goes on after the last record that the
     /// library knows to be handed out; one that is being handed out in that moment comes a second time. And what retention
-    /// removed before it was read leaves a gap, which is a loss that somebody should hear of.
+    /// removed before it was read leaves a gap, which is a loss that somebody should hear of: also one that is older than this
+    /// assignment, as when nobody was there to read.
     fn in_order(&mut self, record: &LogRecord) -> bool {
         let offset = record.offset.as_i64();
-        if let Some(expected) = self.next {
-            if offset < expected {
-                return false;
-            }
+        if self.next.is_some_and(|next| offset < next) {
+            return false;
+        }
+        if let Some(expected) = self.next.or(self.begin) {
             if let Ok(gap @ 1..) = u64::try_from(offset - expected) {
                 metrics::missed(gap);
                 tracing::error!(

@@ -14,7 +14,9 @@
 //!   stored in the last half second; a broker that knows other members refuses it, and in an empty group it is true.
 //! - Commits during a rebalance made versions before 2.10 lose their assignment (librdkafka issue 4059, pull request 4908).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -26,6 +28,9 @@ use tokio::sync::oneshot;
 use crate::context::{log, note};
 use crate::inbox::{Due, Inbox};
 use crate::metrics;
+
+/// How long the broker may take to say how far the group is.
+const LIMIT: Duration = Duration::from_secs(2);
 
 pub(crate) type Client = BaseConsumer<SourceContext>;
 
@@ -60,6 +65,10 @@ impl ConsumerContext for SourceContext {
 
 impl SourceContext {
     fn on_assign(&self, client: &Client, partitions: Vec<i32>) {
+        if !partitions.is_empty() {
+            self.inbox
+                .begin_at(committed(client, &self.topic, &partitions));
+        }
         if partitions.is_empty() || !self.inbox.offer(Due::Assign(partitions.clone())) {
             self.answered(assign(client, &self.topic, &partitions));
         }
@@ -80,6 +89,25 @@ impl SourceContext {
             self.inbox.fatal(Arc::new(error));
         }
     }
+}
+
+/// How far the group is in these partitions, where the broker says so in time and it ever committed. The thread that asks may
+/// wait, and nobody else may commit there before it is answered.
+fn committed(client: &Client, topic: &str, partitions: &[i32]) -> BTreeMap<i32, i64> {
+    let found = match client.committed_offsets(list(topic, partitions), LIMIT) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "offsets of the group not found");
+            return BTreeMap::new();
+        }
+    };
+    let known = found.elements().into_iter().filter_map(|element| {
+        let Offset::Offset(offset) = element.offset() else {
+            return None;
+        };
+        Some((element.partition(), offset))
+    });
+    known.collect()
 }
 
 /// Takes partitions, each from the group's committed offset on.

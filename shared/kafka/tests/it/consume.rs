@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use kith_kafka::KafkaConfig;
 use kith_profiles::ports::{NextOffset, Partition, TraitSource};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -179,6 +180,45 @@ async fn lag_is_what_is_not_committed_also_while_paused() {
     member.close().await;
 }
 
+/// What retention does, at once.
+async fn remove_everything(config: &KafkaConfig) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &config.bootstrap)
+        .create()
+        .unwrap();
+    let mut upto = TopicPartitionList::new();
+    upto.add_partition_offset(&config.traits_topic, 0, Offset::End)
+        .unwrap();
+    admin
+        .delete_records(&upto, &AdminOptions::new())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn records_that_were_removed_while_nobody_read_are_counted_by_whoever_comes() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let config = config(1);
+    let log = log(&config).await;
+    publish_numbers(&log, 1, 0..10).await;
+    let mut first = Member::join(&config);
+    first.until_records(10).await;
+    first.commit_all();
+    first.close().await;
+    publish_numbers(&log, 1, 10..40).await;
+    remove_everything(&config).await;
+    publish_numbers(&log, 1, 40..50).await;
+
+    let mut next = Member::join(&config);
+    next.until_records(10).await;
+    assert_eq!(next.numbers(), (40..50).collect::<Vec<_>>());
+    let text = handle.render();
+    assert!(text.contains("kith_log_records_missed_total 30"), "{text}");
+    next.close().await;
+}
+
 #[tokio::test]
 async fn records_that_were_removed_before_they_were_read_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
@@ -195,17 +235,7 @@ async fn records_that_were_removed_before_they_were_read_are_counted() {
     // One at a time, so that they are batches of their own, and what is fetched ahead is few of them.
     publish_numbers(&log, 1, 10..200).await;
     member.run_for(Duration::from_millis(500)).await;
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", &config.bootstrap)
-        .create()
-        .unwrap();
-    let mut upto = TopicPartitionList::new();
-    upto.add_partition_offset(&config.traits_topic, 0, Offset::End)
-        .unwrap();
-    admin
-        .delete_records(&upto, &AdminOptions::new())
-        .await
-        .unwrap();
+    remove_everything(&config).await;
     publish_numbers(&log, 1, 200..210).await;
     member.source.resume(&[Partition(0)]).unwrap();
     member
