@@ -26,7 +26,7 @@ faults: ## The fault suite in full, release build: every row of docs/reliability
 	deploy/local/test --faults $(ARGS)
 
 alerts: ## Fire every alert by its real fault, on a real Prometheus and servers of its own
-	deploy/local/test --faults --test alerts $(ARGS)
+	deploy/local/test --alerts $(ARGS)
 
 verify-deploy: ## Ask a real Kubernetes API server about every overlay, and look for a request in a real Collector and Prometheus
 	deploy/local/test --deploy $(ARGS)

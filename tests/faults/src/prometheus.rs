@@ -190,6 +190,17 @@ impl Prometheus {
         Ok(())
     }
 
+    /// Waits until none of these alerts fires: the first requests of a process may be slow.
+    ///
+    /// # Errors
+    /// When one goes on firing.
+    pub async fn until_silent_about(&self, alerts: &[&str]) -> Result<()> {
+        until(PATIENCE, "nothing fires", || async {
+            self.is_silent_about(alerts).await.map(Some)
+        })
+        .await
+    }
+
     /// Waits until an alert with these labels fires.
     ///
     /// # Errors

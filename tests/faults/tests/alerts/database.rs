@@ -77,7 +77,7 @@ async fn a_database_that_is_away() -> Result<()> {
     let prometheus = watch(&stand).await?;
     let callers = callers(&stand.services.apis[0], 4);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    prometheus.is_silent_about(AWAY).await?;
+    prometheus.until_silent_about(AWAY).await?;
     let (of_worker, of_ingest) = AWAY.split_at(3);
     // First the worker's way to it alone: everything is accepted, and nothing is applied.
     stand.cells.set(Mode::Cut);
@@ -113,7 +113,7 @@ async fn a_database_that_is_slow() -> Result<()> {
     let api = &stand.services.apis[0];
     let few = callers(api, 2);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    prometheus.is_silent_about(SLOW).await?;
+    prometheus.until_silent_about(SLOW).await?;
     stand.database.set(Mode::Delay(Duration::from_millis(350)));
     all_fire(&prometheus, &SLOW[..3]).await?;
     prometheus.is_silent_about(&["KithRefuses"]).await?;
@@ -135,7 +135,7 @@ async fn a_log_that_is_away() -> Result<()> {
     let prometheus = watch(&stand).await?;
     let callers = callers(&stand.services.apis[0], 4);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    prometheus.is_silent_about(NO_LOG).await?;
+    prometheus.until_silent_about(NO_LOG).await?;
     stand.log.set(Mode::Cut);
     all_fire(&prometheus, NO_LOG).await?;
     prometheus
