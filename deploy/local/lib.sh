@@ -403,6 +403,7 @@ start_server() { # NAME: and wait until it answers; ends the shell that calls it
             -Dcassandra-foreground=yes -Dcassandra.libjemalloc=- -Djava.rmi.server.hostname="127.0.0.${name#cassandra}" \
             -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.ring_delay_ms=$ring_delay \
             -Dcassandra.load_ring_state=false -Dcassandra.superuser_setup_delay_ms=0 -Dcassandra.shutdown_announce_in_ms=200 \
+            -Dcassandra.auth_bcrypt_gensalt_log2_rounds=4 \
             -cp "$lib/*" org.apache.cassandra.service.CassandraDaemon
         probe=(cql "127.0.0.${name#cassandra}" "$KITH_LOCAL_CQL_PORT")
         ;;

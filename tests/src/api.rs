@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::poll::until;
 use crate::privacy;
+use crate::process::Process;
 
 /// The development account.
 pub const ACCOUNT: &str = "AC00000000000000000000000000000000";
@@ -76,6 +77,14 @@ pub struct Api {
 }
 
 impl Api {
+    /// A caller of a process that answers HTTP.
+    ///
+    /// # Errors
+    /// When it does not, or the client cannot be made.
+    pub fn of(process: &Process) -> Result<Self> {
+        Self::new(&format!("http://{}", process.listen()?))
+    }
+
     /// A caller with the development account's credentials.
     ///
     /// # Errors

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
+use crate::accept::Acceptor;
 use crate::poll::until;
 
 /// How often each process is asked whether it is ready, and how long it may take to say so.
@@ -67,7 +68,6 @@ impl Shared {
                 continue;
             };
             self.carried.fetch_add(1, Ordering::Relaxed);
-            drop(client.set_nodelay(true));
             drop(server.set_nodelay(true));
             // However it ends, both ends see it.
             drop(copy_bidirectional(&mut client, &mut server).await);
@@ -80,10 +80,9 @@ impl Shared {
 /// A running balancer. Dropping it ends it.
 #[derive(Debug)]
 pub struct Balancer {
-    address: SocketAddr,
+    acceptor: Acceptor,
     shared: Arc<Shared>,
     client: reqwest::Client,
-    task: tokio::task::JoinHandle<()>,
 }
 
 impl Balancer {
@@ -92,32 +91,28 @@ impl Balancer {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let of_all = Arc::clone(&shared);
-        let task = tokio::task::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let shared = Arc::clone(&of_all);
-                tokio::task::spawn(async move { shared.carry(client).await });
-            }
-        });
+        let acceptor = Acceptor::start(move |client| {
+            let shared = Arc::clone(&of_all);
+            async move { shared.carry(client).await }
+        })
+        .await?;
         let client = reqwest::Client::builder()
             .timeout(ASKED_FOR)
             .no_proxy()
             .build()?;
         Ok(Self {
-            address,
+            acceptor,
             shared,
             client,
-            task,
         })
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.acceptor.address()
     }
 
     /// One more process, which gets connections while `/readyz` of its operator's address says so.
@@ -174,7 +169,6 @@ impl Balancer {
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        self.task.abort();
         self.shared.change(Vec::clear);
     }
 }
@@ -201,40 +195,35 @@ mod tests {
 
     /// A process that says its name to whoever connects, and again for each byte that it is sent.
     struct Named {
-        listen: SocketAddr,
-        admin: SocketAddr,
+        serving: Acceptor,
+        operator: Acceptor,
         is_ready: Arc<AtomicBool>,
-        serves: tokio::task::JoinHandle<()>,
+    }
+
+    impl Named {
+        fn is_behind(&self, balancer: &Balancer) {
+            balancer.add(self.serving.address(), self.operator.address());
+        }
     }
 
     async fn named(name: u8) -> Named {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listen = listener.local_addr().unwrap();
-        let serves = tokio::task::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                tokio::task::spawn(async move {
-                    while stream.write_all(&[name]).await.is_ok() {
-                        if stream.read(&mut [0]).await.unwrap_or(0) == 0 {
-                            break;
-                        }
-                    }
-                });
+        let serving = Acceptor::start(move |mut stream| async move {
+            while stream.write_all(&[name]).await.is_ok() {
+                if stream.read(&mut [0]).await.unwrap_or(0) == 0 {
+                    break;
+                }
             }
         });
-        let operator = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let admin = operator.local_addr().unwrap();
         let is_ready = Arc::new(AtomicBool::new(true));
         let answers = Arc::clone(&is_ready);
-        tokio::task::spawn(async move {
-            while let Ok((mut stream, _)) = operator.accept().await {
-                let status = if answers.load(Ordering::Relaxed) {
-                    200
-                } else {
-                    503
-                };
-                let answer = format!(
-                    "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-                );
+        let operator = Acceptor::start(move |mut stream| {
+            let status = match answers.load(Ordering::Relaxed) {
+                true => 200,
+                false => 503,
+            };
+            let answer =
+                format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            async move {
                 let mut head = [0; 1024];
                 if stream.read(&mut head).await.is_ok() {
                     drop(stream.write_all(answer.as_bytes()).await);
@@ -242,10 +231,9 @@ mod tests {
             }
         });
         Named {
-            listen,
-            admin,
+            serving: serving.await.unwrap(),
+            operator: operator.await.unwrap(),
             is_ready,
-            serves,
         }
     }
 
@@ -261,9 +249,8 @@ mod tests {
     async fn connections_go_to_the_ready_in_turn_and_stay_where_they_are() {
         let balancer = Balancer::start().await.unwrap();
         let (one, two) = (named(b'1').await, named(b'2').await);
-        for process in [&one, &two] {
-            balancer.add(process.listen, process.admin);
-        }
+        one.is_behind(&balancer);
+        two.is_behind(&balancer);
         balancer.ready(2).await.unwrap();
         let (mut first, mut second) = (connect(&balancer).await, connect(&balancer).await);
         let mut names = [name(&mut first).await, name(&mut second).await];
@@ -289,19 +276,23 @@ mod tests {
     async fn whoever_refuses_is_passed_over_and_without_anybody_the_client_is_turned_away() {
         let balancer = Balancer::start().await.unwrap();
         let (one, two) = (named(b'1').await, named(b'2').await);
-        for process in [&one, &two] {
-            balancer.add(process.listen, process.admin);
-        }
+        one.is_behind(&balancer);
+        two.is_behind(&balancer);
         balancer.ready(2).await.unwrap();
-        one.serves.abort();
-        drop(one.serves.await);
+        let gone = one.serving.address();
+        drop(one.serving);
+        until(Duration::from_secs(5), "it refuses", || async {
+            Ok(TcpStream::connect(gone).await.is_err().then_some(()))
+        })
+        .await
+        .unwrap();
         for _ in 0..2 {
             assert_eq!(name(&mut connect(&balancer).await).await, b'2');
         }
         assert_eq!((balancer.passed_over(), balancer.carried()), (1, 2));
 
-        balancer.remove(one.listen);
-        balancer.remove(two.listen);
+        balancer.remove(gone);
+        balancer.remove(two.serving.address());
         let mut nobody = connect(&balancer).await;
         assert_eq!(nobody.read(&mut [0]).await.unwrap(), 0);
         assert_eq!(balancer.turned_away(), 1);

@@ -10,6 +10,7 @@
     reason = "a harness has no lifecycle, is in no hurry, and compares a few of many cases"
 )]
 
+pub mod accept;
 pub mod api;
 pub mod balancer;
 pub mod conformance;

@@ -15,6 +15,7 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::accept::Acceptor;
 use crate::privacy;
 
 /// A span, with the service that sent it.
@@ -78,7 +79,8 @@ pub struct Receiver {
     /// Where `http/protobuf` exporters send.
     pub http: SocketAddr,
     spans: Spans,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    serve_grpc: tokio::task::JoinHandle<()>,
+    _serve_http: Acceptor,
 }
 
 impl Receiver {
@@ -98,24 +100,22 @@ impl Receiver {
                 eprintln!("the receiver ended: {error}");
             }
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let http = listener.local_addr()?;
         let kept = Arc::clone(&spans);
-        let serve_http = tokio::task::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let kept = Arc::clone(&kept);
-                tokio::task::spawn(async move {
-                    if let Err(error) = answer_http(connection, &kept).await {
-                        eprintln!("a connection of an exporter ended: {error:#}");
-                    }
-                });
+        let serve_http = Acceptor::start(move |connection| {
+            let kept = Arc::clone(&kept);
+            async move {
+                if let Err(error) = answer_http(connection, &kept).await {
+                    eprintln!("a connection of an exporter ended: {error:#}");
+                }
             }
-        });
+        })
+        .await?;
         Ok(Self {
             grpc,
-            http,
+            http: serve_http.address(),
             spans,
-            tasks: vec![serve_grpc, serve_http],
+            serve_grpc,
+            _serve_http: serve_http,
         })
     }
 
@@ -145,7 +145,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        self.serve_grpc.abort();
     }
 }
 

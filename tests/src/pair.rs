@@ -1,11 +1,11 @@
 //! The pairs under test: both services on Kafka and a CQL server, and the standalone on its embedded store and log.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use crate::api::{ACCOUNT, Api, TOKEN};
+use crate::api::Api;
 use crate::process::{Launch, Process, free_address};
 use crate::servers::Place;
 
@@ -63,17 +63,16 @@ impl Pair {
     /// When it does not start.
     pub async fn standalone(shape: &Shape) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let listen = free_address()?;
         let data = dir.path().join("data");
         let launch = Launch::new("kith")?
-            .with("KITH_LISTEN", listen)
+            .with("KITH_LISTEN", free_address()?)
             .with("KITH_DATA_DIR", data.display());
         let process = Process::start(extend(launch, shape), dir.path())?;
         let mut pair = Self {
             name: "standalone",
+            apis: vec![Api::of(&process)?],
             ingests: vec![process],
             workers: Vec::new(),
-            apis: vec![Api::new(&format!("http://{listen}"))?],
             data: Some(data),
             place: None,
             _dir: dir,
@@ -107,16 +106,11 @@ impl Pair {
             place: Some(place.clone()),
             _dir: dir,
         };
-        let credentials = write_credentials(pair._dir.path())?;
         for _ in 0..shape.ingests {
-            let listen = free_address()?;
-            let launch = place
-                .launch("ingest-api")?
-                .with("KITH_LISTEN", listen)
-                .with("KITH_CREDENTIALS", credentials.display());
-            pair.ingests
-                .push(Process::start(extend(launch, shape), pair._dir.path())?);
-            pair.apis.push(Api::new(&format!("http://{listen}"))?);
+            let launch = place.service("ingest-api", pair._dir.path())?;
+            let process = Process::start(extend(launch, shape), pair._dir.path())?;
+            pair.apis.push(Api::of(&process)?);
+            pair.ingests.push(process);
         }
         for _ in 0..shape.workers {
             let launch = place.launch("trait-worker")?;
@@ -166,17 +160,6 @@ impl Pair {
         }
         Ok(())
     }
-}
-
-/// Writes the development account's credentials into a folder, for `KITH_CREDENTIALS`; where they are.
-///
-/// # Errors
-/// When they cannot be written.
-pub fn write_credentials(dir: &Path) -> Result<PathBuf> {
-    let credentials = dir.join("credentials.toml");
-    let text = format!("[[account]]\nsid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n");
-    std::fs::write(&credentials, text)?;
-    Ok(credentials)
 }
 
 fn extend(mut launch: Launch, shape: &Shape) -> Launch {

@@ -8,7 +8,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use uuid::Uuid;
 
+use crate::api::{ACCOUNT, TOKEN};
 use crate::poll::until;
 use crate::privacy;
 
@@ -112,6 +114,31 @@ impl Launch {
         self
     }
 
+    /// With what only a process that answers HTTP needs: an address, and a file in `dir` with the development account.
+    ///
+    /// # Errors
+    /// When no port can be had, or the file not be written.
+    pub fn answering(self, dir: &Path) -> Result<Self> {
+        // Of its own: others may be reading theirs.
+        let credentials = dir.join(format!("credentials-{}.toml", Uuid::new_v4().as_simple()));
+        let account = format!("[[account]]\nsid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n");
+        std::fs::write(&credentials, account)?;
+        Ok(self
+            .with("KITH_LISTEN", free_address()?)
+            .with("KITH_CREDENTIALS", credentials.display()))
+    }
+
+    /// Where it will answer HTTP.
+    ///
+    /// # Errors
+    /// When it is not told where, or that is no address.
+    pub fn listen(&self) -> Result<SocketAddr> {
+        let mut told = self.environment.iter().rev();
+        let listen = told.find(|(name, _)| name == "KITH_LISTEN");
+        let (_, address) = listen.with_context(|| format!("{} answers no HTTP", self.binary))?;
+        Ok(address.parse()?)
+    }
+
     /// Runs it to its end as a command; how it ended, and what it said.
     ///
     /// # Errors
@@ -168,7 +195,7 @@ impl Process {
         let log = logs.join(format!(
             "{}-{}.log",
             launch.binary,
-            uuid::Uuid::new_v4().as_simple()
+            Uuid::new_v4().as_simple()
         ));
         let file = File::create(&log)?;
         let child = launch
@@ -178,6 +205,16 @@ impl Process {
             .spawn()
             .with_context(|| format!("starting {}", launch.binary))?;
         Ok(Self { launch, child, log })
+    }
+
+    /// The same, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Self::start`] and [`Self::ready`].
+    pub async fn started(launch: Launch, logs: &Path) -> Result<Self> {
+        let mut process = Self::start(launch, logs)?;
+        process.ready().await?;
+        Ok(process)
     }
 
     /// Waits until `/readyz` says yes.
@@ -219,6 +256,14 @@ impl Process {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.launch.admin
+    }
+
+    /// Where it answers HTTP.
+    ///
+    /// # Errors
+    /// As [`Launch::listen`].
+    pub fn listen(&self) -> Result<SocketAddr> {
+        self.launch.listen()
     }
 
     /// The process id.

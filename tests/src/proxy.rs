@@ -11,6 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
+use crate::accept::Acceptor;
 use crate::poll::until;
 
 /// What the proxy does with what passes.
@@ -105,10 +106,9 @@ impl Drop for Open {
 /// A running proxy. Dropping it ends it.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
+    acceptor: Acceptor,
     mode: watch::Sender<Mode>,
     counts: Arc<Counts>,
-    task: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
@@ -130,42 +130,23 @@ impl Proxy {
             Ok(Some(TcpListener::bind(listen).await?))
         })
         .await?;
-        let address = listener.local_addr()?;
         let (mode, watch) = watch::channel(Mode::Forward);
         let counts = Arc::new(Counts::default());
         let count = Arc::clone(&counts);
-        let task = tokio::task::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (watch, count) = (watch.clone(), Arc::clone(&count));
-                tokio::task::spawn(async move {
-                    let now = *watch.borrow();
-                    if now.is_away() {
-                        count.cut();
-                        if now == Mode::Reset {
-                            drop(client.set_zero_linger());
-                        }
-                        return;
-                    }
-                    if let Ok(server) = TcpStream::connect(upstream).await {
-                        drop(client.set_nodelay(true));
-                        drop(server.set_nodelay(true));
-                        relay(client, server, watch, count).await;
-                    }
-                });
-            }
-        });
+        let acceptor = Acceptor::on(listener, move |client| {
+            serve(client, upstream, watch.clone(), Arc::clone(&count))
+        })?;
         Ok(Self {
-            address,
+            acceptor,
             mode,
             counts,
-            task,
         })
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.acceptor.address()
     }
 
     /// What happens from now on, to open connections too.
@@ -210,8 +191,27 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.task.abort();
         self.mode.send_replace(Mode::Cut);
+    }
+}
+
+async fn serve(
+    client: TcpStream,
+    upstream: SocketAddr,
+    watch: watch::Receiver<Mode>,
+    count: Arc<Counts>,
+) {
+    let now = *watch.borrow();
+    if now.is_away() {
+        count.cut();
+        if now == Mode::Reset {
+            drop(client.set_zero_linger());
+        }
+        return;
+    }
+    if let Ok(server) = TcpStream::connect(upstream).await {
+        drop(server.set_nodelay(true));
+        relay(client, server, watch, count).await;
     }
 }
 

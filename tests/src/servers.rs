@@ -6,8 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::api::{ACCOUNT, TOKEN};
-use crate::process::{Launch, free_address};
+use crate::process::Launch;
 
 /// Where the CQL nodes of this run are.
 ///
@@ -162,22 +161,16 @@ impl Place {
         Ok(launch)
     }
 
-    /// A launch of a service at this place, with what only `ingest-api` needs besides: an address, and a file in `dir` with the
-    /// development account.
+    /// A launch of a service at this place, with what `ingest-api` needs besides ([`Launch::answering`]).
     ///
     /// # Errors
-    /// When no port can be had, or the file not be written.
+    /// As that.
     pub fn service(&self, binary: &str, dir: &Path) -> Result<Launch> {
         let launch = self.launch(binary)?;
-        if binary != "ingest-api" {
-            return Ok(launch);
+        match binary {
+            "ingest-api" => launch.answering(dir),
+            _ => Ok(launch),
         }
-        let credentials = dir.join("credentials.toml");
-        let account = format!("[[account]]\nsid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n");
-        std::fs::write(&credentials, account)?;
-        Ok(launch
-            .with("KITH_LISTEN", free_address()?)
-            .with("KITH_CREDENTIALS", credentials.display()))
     }
 
     /// Makes the keyspace, the topics and the development store, as an operator would.

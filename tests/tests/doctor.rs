@@ -57,6 +57,15 @@ fn finds_no_fault_with_the_clock(told: &Told) -> Result<()> {
     Ok(())
 }
 
+/// The doctors of both services must find these faults there, and no other.
+async fn both_find(place: &Place, dir: &Path, faults: &[(&str, &str)]) -> Result<()> {
+    let told = async |binary| doctor(place.service(binary, dir)?).await;
+    let [ingest, worker] = SERVICES;
+    let (ingest, worker) = tokio::try_join!(told(ingest), told(worker))?;
+    ingest.finds(faults)?;
+    worker.finds(faults)
+}
+
 const DATABASE_ANSWERS: &str = "see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set, and a certificate only with KITH_CQL_CERT_FILE";
 const BROKER_ANSWERS: &str = "see whether a broker runs where KITH_KAFKA_BOOTSTRAP says, and speaks KITH_KAFKA_SECURITY_PROTOCOL";
 const KEYSPACE: &str = "run `ingest-api migrate`, or set KITH_CQL_KEYSPACE to the right one";
@@ -94,25 +103,22 @@ async fn a_set_up_that_is_well_passes_until_a_server_is_away_or_the_clock_is_off
 async fn tables_that_are_missing_or_of_another_shape_are_named() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let place = Place::new()?;
-    let told = async |binary| doctor(place.service(binary, dir.path())?).await;
-
     let keyspace = &place.keyspace;
     let missing = format!("database: there is no keyspace {keyspace}");
     let traits = format!("topics: there is no topic {}", place.topic);
     let dead = format!("topics: there is no topic {}.dead", place.topic);
-    for binary in SERVICES {
-        told(binary).await?.finds(&[
-            (&missing, KEYSPACE),
-            (
-                &format!("{traits};"),
-                "run `ingest-api migrate`, or set KITH_KAFKA_TRAITS_TOPIC to the right one",
-            ),
-            (
-                &format!("{dead};"),
-                "run `ingest-api migrate`, or set KITH_KAFKA_DEAD_LETTER_TOPIC to the right one",
-            ),
-        ])?;
-    }
+    let missing: [(&str, &str); 3] = [
+        (&missing, KEYSPACE),
+        (
+            &format!("{traits};"),
+            "run `ingest-api migrate`, or set KITH_KAFKA_TRAITS_TOPIC to the right one",
+        ),
+        (
+            &format!("{dead};"),
+            "run `ingest-api migrate`, or set KITH_KAFKA_DEAD_LETTER_TOPIC to the right one",
+        ),
+    ];
+    both_find(&place, dir.path(), &missing).await?;
 
     place.migrate().await?;
     let node = place.cql_nodes.first().context("no node")?;
@@ -139,16 +145,12 @@ async fn tables_that_are_missing_or_of_another_shape_are_named() -> Result<()> {
     for (statement, fault) in broken {
         change(statement).await?;
         session.await_schema_agreement().await?;
-        for binary in SERVICES {
-            let told = told(binary).await?;
-            told.finds(&[(
-                &format!("database: keyspace {keyspace}: {fault};"),
-                KEYSPACE,
-            )])?;
-        }
+        let fault = format!("database: keyspace {keyspace}: {fault};");
+        both_find(&place, dir.path(), &[(&fault, KEYSPACE)]).await?;
         // What it says to do is enough.
         place.migrate().await?;
-        told("ingest-api").await?.is_well(&["database"])?;
+        let told = doctor(place.service("ingest-api", dir.path())?).await?;
+        told.is_well(&["database"])?;
     }
 
     // A column of another type is nobody's to repair.
@@ -158,11 +160,9 @@ async fn tables_that_are_missing_or_of_another_shape_are_named() -> Result<()> {
     ))
     .await?;
     let fault = format!("database: keyspace {keyspace}: column secret.value is text");
-    for binary in SERVICES {
-        let remedy = "these tables are not Kith's, or were changed by hand: set KITH_CQL_KEYSPACE to another";
-        told(binary).await?.finds(&[(&fault, remedy)])?;
-    }
-    Ok(())
+    let remedy =
+        "these tables are not Kith's, or were changed by hand: set KITH_CQL_KEYSPACE to another";
+    both_find(&place, dir.path(), &[(&fault, remedy)]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,31 +182,28 @@ async fn topics_of_another_shape_are_named() -> Result<()> {
     // It leaves a topic that is there as it is.
     place.migrate().await?;
     let fault = |fault: &str| format!("topics: topic {}: {fault}", place.topic);
-    for binary in SERVICES {
-        let told = doctor(place.service(binary, dir.path())?).await?;
-        told.finds(&[
-            (
-                &fault("partitions is 3, wanted at least 8"),
-                "change the topic with Kafka's tools, or set KITH_KAFKA_TOPIC_PARTITIONS",
-            ),
-            (
-                &fault("cleanup.policy is compact, wanted delete"),
-                "change the topic with Kafka's tools",
-            ),
-            (
-                &fault("retention.ms is 3600000, wanted at least 1209600000"),
-                "change the topic with Kafka's tools, or set KITH_KAFKA_RETENTION",
-            ),
-            (
-                &fault(&format!(
-                    "max.message.bytes is 1000000, wanted at least {}",
-                    record_bytes_max(4 << 20)
-                )),
-                "change the topic with Kafka's tools, or set KITH_BODY_BYTES_MAX",
-            ),
-        ])?;
-    }
-    Ok(())
+    let faults: [(&str, &str); 4] = [
+        (
+            &fault("partitions is 3, wanted at least 8"),
+            "change the topic with Kafka's tools, or set KITH_KAFKA_TOPIC_PARTITIONS",
+        ),
+        (
+            &fault("cleanup.policy is compact, wanted delete"),
+            "change the topic with Kafka's tools",
+        ),
+        (
+            &fault("retention.ms is 3600000, wanted at least 1209600000"),
+            "change the topic with Kafka's tools, or set KITH_KAFKA_RETENTION",
+        ),
+        (
+            &fault(&format!(
+                "max.message.bytes is 1000000, wanted at least {}",
+                record_bytes_max(4 << 20)
+            )),
+            "change the topic with Kafka's tools, or set KITH_BODY_BYTES_MAX",
+        ),
+    ];
+    both_find(&place, dir.path(), &faults).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kith_tests::message::create;
-use kith_tests::pair::{Pair, Shape, write_credentials};
+use kith_tests::pair::{Pair, Shape};
 use kith_tests::poll::until;
 use kith_tests::privacy;
 use kith_tests::process::{Launch, Process, free_address};
@@ -73,8 +73,7 @@ async fn health(of: &Launch, arguments: &[&str]) -> Result<Said> {
 async fn started(launch: &Launch, logs: &Path) -> Result<Process> {
     health(launch, &[]).await?.nobody(launch.admin)?;
     health(launch, &["--alive"]).await?.nobody(launch.admin)?;
-    let mut process = Process::start(launch.clone(), logs)?;
-    process.ready().await?;
+    let process = Process::started(launch.clone(), logs).await?;
     let ready = health(launch, &[]).await?.answer(0)?;
     ensure!(
         ready["ready"] == true && ready["draining"] == false,
@@ -86,11 +85,11 @@ async fn started(launch: &Launch, logs: &Path) -> Result<Process> {
 }
 
 /// Asks while the process ends, which a request that is not sent whole holds up, and once it is gone.
-async fn ended(mut process: Process, launch: &Launch, listen: SocketAddr) -> Result<()> {
+async fn ended(mut process: Process, launch: &Launch) -> Result<()> {
     let body = json!({ "Contact": { "email": "slow.person@example.com" } });
     privacy::sent(&body);
     let request = create(&body);
-    let mut slow = TcpStream::connect(listen).await?;
+    let mut slow = TcpStream::connect(process.listen()?).await?;
     slow.write_all(&request[..request.len() - 1]).await?;
     process
         .until_metric("kith_http_in_flight", |count| count > 0.0)
@@ -121,22 +120,18 @@ async fn gone(status: ExitStatus, process: &Process, launch: &Launch) -> Result<
 }
 
 /// What serves the API may take long to end, so that there is time to ask.
-fn serving(launch: Launch) -> Result<(Launch, SocketAddr)> {
-    let listen = free_address()?;
-    let launch = launch
-        .with("KITH_LISTEN", listen)
-        .with("KITH_REQUEST_DEADLINE", "20s");
-    Ok((launch, listen))
-}
+const SLOWLY: (&str, &str) = ("KITH_REQUEST_DEADLINE", "20s");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_of_the_standalone_ends_as_the_process_beside_it_is() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let data = dir.path().join("data");
-    let launch = Launch::new("kith")?.with("KITH_DATA_DIR", data.display());
-    let (launch, listen) = serving(launch)?;
+    let launch = Launch::new("kith")?
+        .with("KITH_LISTEN", free_address()?)
+        .with("KITH_DATA_DIR", data.display())
+        .with(SLOWLY.0, SLOWLY.1);
     let process = started(&launch, dir.path()).await?;
-    ended(process, &launch, listen).await
+    ended(process, &launch).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,11 +139,10 @@ async fn health_of_the_services_ends_as_the_process_beside_it_is() -> Result<()>
     let place = Place::new()?;
     place.migrate().await?;
     let dir = tempfile::tempdir()?;
-    let credentials = write_credentials(dir.path())?;
-    let launch = place.launch("ingest-api")?;
-    let (launch, listen) = serving(launch.with("KITH_CREDENTIALS", credentials.display()))?;
+    let launch = place.service("ingest-api", dir.path())?;
+    let launch = launch.with(SLOWLY.0, SLOWLY.1);
     let process = started(&launch, dir.path()).await?;
-    ended(process, &launch, listen).await?;
+    ended(process, &launch).await?;
 
     let launch = place.launch("trait-worker")?;
     let mut process = started(&launch, dir.path()).await?;

@@ -9,21 +9,20 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use futures_util::future::try_join_all;
 use kith_tests::api::Api;
 use kith_tests::balancer::Balancer;
 use kith_tests::crowd::{Crowd, agree, quiet};
 use kith_tests::history::Event;
 use kith_tests::kept::{Kept, Tally};
 use kith_tests::message::{create, fetch};
-use kith_tests::pair::write_credentials;
 use kith_tests::poll::until;
 use kith_tests::privacy;
-use kith_tests::process::{Process, free_address, metric};
+use kith_tests::process::{Process, metric};
 use kith_tests::servers::Place;
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -49,67 +48,51 @@ enum Order {
 /// How each of a service is replaced.
 const ORDERS: [Order; EACH] = [Order::Next, Order::Old, Order::Next];
 
-/// A process that answers HTTP, behind the balancer.
-struct Ingest {
-    process: Process,
-    listen: SocketAddr,
-}
-
 struct Fleet {
     place: Place,
     balancer: Balancer,
-    credentials: PathBuf,
     logs: TempDir,
-    /// Records that workers who are gone put aside.
-    letters: f64,
 }
 
 impl Fleet {
     async fn start() -> Result<Self> {
         let place = Place::new()?;
         place.migrate().await?;
-        let logs = tempfile::tempdir()?;
         Ok(Self {
             place,
             balancer: Balancer::start().await?,
-            credentials: write_credentials(logs.path())?,
-            logs,
-            letters: 0.0,
+            logs: tempfile::tempdir()?,
         })
     }
 
-    async fn ingest(&self) -> Result<Ingest> {
-        let listen = free_address()?;
-        let launch = self
-            .place
-            .launch("ingest-api")?
-            .with("KITH_LISTEN", listen)
-            .with("KITH_CREDENTIALS", self.credentials.display());
+    /// A process that answers HTTP, behind the balancer.
+    async fn ingest(&self) -> Result<Process> {
+        let launch = self.place.service("ingest-api", self.logs.path())?;
         let mut process = Process::start(launch, self.logs.path())?;
-        self.balancer.add(listen, process.admin());
-        process.ready().await?;
-        Ok(Ingest { process, listen })
-    }
-
-    async fn worker(&self) -> Result<Process> {
-        let launch = self.place.launch("trait-worker")?;
-        let mut process = Process::start(launch, self.logs.path())?;
+        self.balancer.add(process.listen()?, process.admin());
         process.ready().await?;
         Ok(process)
     }
 
-    /// Ends a process that answers HTTP, with no more ado than SIGTERM.
-    async fn end_ingest(&self, old: &mut Ingest) -> Result<()> {
-        end(&mut old.process, "kith_http_requests_total").await?;
-        self.balancer.remove(old.listen);
-        Ok(())
+    async fn worker(&self) -> Result<Process> {
+        let launch = self.place.launch("trait-worker")?;
+        Process::started(launch, self.logs.path()).await
     }
 
-    async fn end_worker(&mut self, old: &mut Process) -> Result<()> {
-        let page = end(old, "kith_log_records_total").await?;
-        self.letters += metric(&page, "kith_dead_letters_total");
+    /// Ends a process that answers HTTP, with no more ado than SIGTERM.
+    async fn end_ingest(&self, old: &mut Process) -> Result<()> {
+        end(old, "kith_http_requests_total").await?;
+        self.balancer.remove(old.listen()?);
         Ok(())
     }
+}
+
+/// Ends a worker, which put nothing aside.
+async fn end_worker(old: &mut Process) -> Result<()> {
+    let page = end(old, "kith_log_records_total").await?;
+    let letters = metric(&page, "kith_dead_letters_total");
+    ensure!(letters == 0.0, "{letters} dead letters");
+    Ok(())
 }
 
 /// SIGTERM to a process that has something of the load by now, as this metric says; its last metrics.
@@ -123,8 +106,8 @@ async fn end(process: &mut Process, of_load: &str) -> Result<String> {
 
 /// Replaces all six, one after another.
 async fn roll(
-    fleet: &mut Fleet,
-    ingests: &mut [Ingest],
+    fleet: &Fleet,
+    ingests: &mut [Process],
     workers: &mut [Process],
     load: &Crowd,
 ) -> Result<()> {
@@ -152,11 +135,11 @@ async fn roll(
         let next = match order {
             Order::Next => {
                 let next = fleet.worker().await?;
-                fleet.end_worker(old).await?;
+                end_worker(old).await?;
                 next
             }
             Order::Old => {
-                fleet.end_worker(old).await?;
+                end_worker(old).await?;
                 fleet.worker().await?
             }
         };
@@ -234,16 +217,14 @@ async fn rest(load: &Crowd, pause: Duration) {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_processes_are_replaced_under_load_and_no_request_and_no_trait_is_lost() -> Result<()> {
     let began = Instant::now();
-    let mut fleet = Fleet::start().await?;
-    let (mut ingests, mut workers) = (Vec::new(), Vec::new());
-    for _ in 0..EACH {
-        ingests.push(fleet.ingest().await?);
-        workers.push(fleet.worker().await?);
-    }
+    let fleet = Fleet::start().await?;
+    let (mut ingests, mut workers) = tokio::try_join!(
+        try_join_all((0..EACH).map(|_| fleet.ingest())),
+        try_join_all((0..EACH).map(|_| fleet.worker())),
+    )?;
     fleet.balancer.ready(EACH).await?;
-    let ids = |ingests: &[Ingest], workers: &[Process]| -> BTreeSet<u32> {
-        let ingests = ingests.iter().map(|one| one.process.id());
-        ingests.chain(workers.iter().map(Process::id)).collect()
+    let ids = |ingests: &[Process], workers: &[Process]| -> BTreeSet<u32> {
+        ingests.iter().chain(workers).map(Process::id).collect()
     };
     let before = ids(&ingests, &workers);
 
@@ -258,7 +239,7 @@ async fn all_processes_are_replaced_under_load_and_no_request_and_no_trait_is_lo
         })
         .collect();
     let rolled = Instant::now();
-    roll(&mut fleet, &mut ingests, &mut workers, &load).await?;
+    roll(&fleet, &mut ingests, &mut workers, &load).await?;
     let (rolled, now) = (rolled.elapsed(), ids(&ingests, &workers));
     ensure!(
         before.len() == 2 * EACH && now.len() == 2 * EACH && before.is_disjoint(&now),
@@ -297,12 +278,9 @@ async fn all_processes_are_replaced_under_load_and_no_request_and_no_trait_is_lo
         balancer.carried(),
         balancer.passed_over(),
     );
-    for mut ingest in ingests {
-        fleet.end_ingest(&mut ingest).await.context("the end")?;
-    }
-    for mut worker in workers {
-        fleet.end_worker(&mut worker).await.context("the end")?;
-    }
-    ensure!(fleet.letters == 0.0, "{} dead letters", fleet.letters);
-    Ok(())
+    let ended = tokio::try_join!(
+        try_join_all(ingests.iter_mut().map(|one| fleet.end_ingest(one))),
+        try_join_all(workers.iter_mut().map(end_worker)),
+    );
+    ended.context("the end").map(drop)
 }

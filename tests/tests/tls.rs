@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use kith_tests::local::Local;
 use kith_tests::pair::{Pair, Shape};
 use kith_tests::poll::until;
@@ -18,6 +19,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 const SERVICES: [&str; 2] = ["ingest-api", "trait-worker"];
+/// Doctors at once. More of them would take each other's few seconds.
+const AT_ONCE: usize = 6;
 
 /// What `doctor` tells to do about the database.
 const NOT_THERE: &str = "see whether it runs where KITH_CQL_NODES says, and wants TLS if and only if KITH_CQL_CA_FILE is set, and a certificate only with KITH_CQL_CERT_FILE";
@@ -76,6 +79,8 @@ struct Wrong<'a> {
 
 struct Secured {
     servers: Local,
+    /// Where both services are, however they prove who they are.
+    place: Place,
     ours: Papers,
     foreign: Papers,
     dir: TempDir,
@@ -89,6 +94,7 @@ impl Secured {
         let settings = [("KITH_LOCAL_TLS", ours.0.display().to_string())];
         let servers = Local::start(&settings).await?;
         Ok(Self {
+            place: Place::on(vec![servers.cql.clone()], servers.kafka.clone()),
             servers,
             ours,
             foreign,
@@ -98,8 +104,7 @@ impl Secured {
 
     /// A place that is reached by user and password.
     fn by_password(&self) -> Place {
-        let (nodes, broker) = (vec![self.servers.cql.clone()], self.servers.kafka.clone());
-        self.at_database(Place::on(nodes, broker))
+        self.at_database(self.place.clone())
             .with("KITH_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
             .with("KITH_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
             .with("KITH_KAFKA_SASL_USERNAME", "kith")
@@ -112,8 +117,9 @@ impl Secured {
 
     /// A place where both servers ask for a certificate.
     fn by_certificate(&self) -> Place {
-        let nodes = vec![self.servers.cql.clone()];
-        self.at_database(Place::on(nodes, self.servers.kafka_proxied.clone()))
+        let bootstrap = self.servers.kafka_proxied.clone();
+        let place = self.place.clone();
+        self.at_database(Place { bootstrap, ..place })
             .with("KITH_CQL_CERT_FILE", self.ours.file("client.crt"))
             .with("KITH_CQL_KEY_FILE", self.ours.file("client.key"))
             .with("KITH_KAFKA_SECURITY_PROTOCOL", "SSL")
@@ -139,10 +145,11 @@ impl Secured {
     /// A create is accepted there, and its trait comes to be seen.
     async fn works(&self, place: &Place, name: &str) -> Result<()> {
         place.migrate().await?;
-        for binary in SERVICES {
+        let well = SERVICES.map(|binary| async move {
             let told = self.doctor(place, binary).await?;
-            told.is_well(&["settings", "database", "clock of ", "topics", "log"])?;
-        }
+            told.is_well(&["settings", "database", "clock of ", "topics", "log"])
+        });
+        try_join_all(well).await?;
         let pair = Pair::at(&Shape::single(), place).await?;
         let email = format!("{name}@example.com");
         let contact = json!({ "email": email, "firstName": name });
@@ -170,7 +177,10 @@ impl Secured {
             };
             SERVICES.map(case)
         });
-        try_join_all(cases).await.map(drop)
+        stream::iter(cases)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// Both services start there, say at `/readyz` that they wait for this and why, and go on doing so.
@@ -195,6 +205,31 @@ impl Secured {
         });
         try_join_all(waiting).await.map(drop)
     }
+
+    /// Files that are no use end both services at the start, and `doctor`: what would be found wrong at the first connection is
+    /// found before it.
+    async fn needs_no_server_to_refuse(&self, place: &Place) -> Result<()> {
+        for (setting, path) in [
+            ("KITH_CQL_CA_FILE", self.ours.file("cql.password")),
+            ("KITH_CQL_KEY_FILE", self.foreign.file("client.key")),
+            ("KITH_KAFKA_CA_FILE", self.ours.file("cql.password")),
+            ("KITH_KAFKA_KEY_FILE", self.foreign.file("client.key")),
+        ] {
+            let place = &changed(place, &[(setting, Some(path))]);
+            let refused = SERVICES.map(|binary| async move {
+                let told = self.doctor(place, binary).await?;
+                told.is_misconfigured(setting, "")?;
+                let launch = place.service(binary, self.dir.path())?;
+                let mut process = Process::start(launch, self.dir.path())?;
+                let status = process.exit(Duration::from_secs(10)).await?;
+                let code = status.code();
+                ensure!(code == Some(78), "{binary} with {setting}: {status}");
+                process.check_log().context(setting)
+            });
+            try_join_all(refused).await?;
+        }
+        Ok(())
+    }
 }
 
 fn file(path: String) -> Option<String> {
@@ -204,7 +239,7 @@ fn file(path: String) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn services_work_over_tls_by_what_proves_them_and_nothing_less() -> Result<()> {
     let secured = Secured::start().await?;
-    let (ours, foreign) = (&secured.ours, &secured.foreign);
+    let foreign = &secured.foreign;
     let place = secured.by_password();
     secured.works(&place, "Passworded").await?;
 
@@ -274,7 +309,6 @@ async fn services_work_over_tls_by_what_proves_them_and_nothing_less() -> Result
             NO_BROKER,
         ),
     ];
-    secured.finds(&place, &faults).await?;
     let foreign_authority = [("KITH_CQL_CA_FILE", foreign_ca())];
     let (nobody, no_login, untrusting) = (
         changed(&place, &[wrong_password]),
@@ -282,13 +316,17 @@ async fn services_work_over_tls_by_what_proves_them_and_nothing_less() -> Result
         changed(&place, &foreign_authority),
     );
     tokio::try_join!(
+        secured.finds(&place, &faults),
         secured.waits_for(&nobody, "database", "does not let this user in"),
         secured.waits_for(&no_login, "log", "unavailable"),
         secured.waits_for(&untrusting, "database", "no TLS"),
     )?;
 
-    secured.ask_for_certificates().await?;
     let place = secured.by_certificate();
+    tokio::try_join!(
+        secured.ask_for_certificates(),
+        secured.needs_no_server_to_refuse(&place),
+    )?;
     secured.works(&place, "Certified").await?;
     let stranger = |certificate, key| {
         vec![
@@ -307,32 +345,10 @@ async fn services_work_over_tls_by_what_proves_them_and_nothing_less() -> Result
         log(nobody(kafka.0, kafka.1), "alert", NO_TRUST),
         log(stranger(kafka.0, kafka.1), "alert", NO_TRUST),
     ];
-    secured.finds(&place, &faults).await?;
     let uncertified = changed(&place, &nobody(kafka.0, kafka.1));
-    secured
-        .waits_for(&uncertified, "log", "unavailable")
-        .await?;
-
-    // What would be found wrong at the first connection is found before it.
-    for (setting, path) in [
-        ("KITH_CQL_CA_FILE", ours.file("cql.password")),
-        ("KITH_CQL_KEY_FILE", foreign.file("client.key")),
-        ("KITH_KAFKA_CA_FILE", ours.file("cql.password")),
-        ("KITH_KAFKA_KEY_FILE", foreign.file("client.key")),
-    ] {
-        for binary in SERVICES {
-            let place = changed(&place, &[(setting, Some(path.clone()))]);
-            let told = secured.doctor(&place, binary).await?;
-            told.is_misconfigured(setting, "")?;
-            let launch = place.service(binary, secured.dir.path())?;
-            let mut process = Process::start(launch, secured.dir.path())?;
-            let status = process.exit(Duration::from_secs(10)).await?;
-            ensure!(
-                status.code() == Some(78),
-                "{binary} with {setting}: {status}"
-            );
-            process.check_log().context(setting)?;
-        }
-    }
+    tokio::try_join!(
+        secured.finds(&place, &faults),
+        secured.waits_for(&uncertified, "log", "unavailable"),
+    )?;
     Ok(())
 }

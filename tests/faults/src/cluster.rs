@@ -14,7 +14,7 @@ use kith_kafka::{KafkaConfig, ensure_topics};
 use kith_profiles::ports::Control;
 use kith_runtime::clock::SystemIds;
 use kith_scylla::{Cql, CqlConfig, Dialect, migrate};
-use kith_tests::api::{ACCOUNT, Api, TOKEN};
+use kith_tests::api::{ACCOUNT, Api};
 use kith_tests::engines::now;
 use kith_tests::poll::until;
 use kith_tests::process::{Launch, Process, free_address};
@@ -239,21 +239,13 @@ impl Services {
     /// When one is not ready in time.
     pub async fn launch(answering: Vec<Launch>, consuming: Vec<Launch>) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let credentials = dir.path().join("credentials.toml");
-        std::fs::write(
-            &credentials,
-            format!("[[account]]\nsid = \"{ACCOUNT}\"\nauth_token = \"{TOKEN}\"\n"),
-        )?;
         // Under load a line a statement is a load of its own.
         let quiet = |launch: Launch| launch.with("RUST_LOG", "warn");
         let (mut ingests, mut workers, mut apis) = (Vec::new(), Vec::new(), Vec::new());
         for launch in answering {
-            let listen = free_address()?;
-            let launch = quiet(launch)
-                .with("KITH_LISTEN", listen)
-                .with("KITH_CREDENTIALS", credentials.display());
-            ingests.push(Process::start(launch, dir.path())?);
-            apis.push(Api::new(&format!("http://{listen}"))?);
+            let process = Process::start(quiet(launch).answering(dir.path())?, dir.path())?;
+            apis.push(Api::of(&process)?);
+            ingests.push(process);
         }
         for launch in consuming {
             workers.push(Process::start(quiet(launch), dir.path())?);

@@ -19,16 +19,14 @@ async fn echoed(stream: &mut TcpStream, sent: &[u8]) -> (Vec<u8>, bool) {
 }
 
 async fn echo() -> Proxy {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    tokio::task::spawn(async move {
-        while let Ok((mut stream, _)) = server.accept().await {
-            tokio::task::spawn(async move {
-                let (mut read, mut write) = stream.split();
-                drop(tokio::io::copy(&mut read, &mut write).await);
-            });
-        }
+    let server = Acceptor::start(|mut stream| async move {
+        let (mut read, mut write) = stream.split();
+        drop(tokio::io::copy(&mut read, &mut write).await);
     });
+    let server = server.await.unwrap();
+    let address = server.address();
+    // It is there until the test ends.
+    std::mem::forget(server);
     Proxy::start(address).await.unwrap()
 }
 

@@ -1,13 +1,11 @@
 //! The two services: old and new ones on one database and one topic, in the order of an upgrade, and back.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use kith_tests::api::Api;
 use kith_tests::crowd::{Crowd, agree, quiet};
-use kith_tests::pair::write_credentials;
-use kith_tests::process::{Process, free_address, metric};
+use kith_tests::process::{Process, metric};
 use kith_tests::servers::Place;
 use kith_tests::{privacy, topics};
 use tempfile::TempDir;
@@ -26,7 +24,6 @@ const POISON: usize = 48;
 /// Where both are.
 struct Site {
     place: Place,
-    credentials: PathBuf,
     logs: TempDir,
 }
 
@@ -40,29 +37,20 @@ struct Services {
 
 impl Site {
     async fn services(&self, release: Release) -> Result<Services> {
-        let listen = free_address()?;
-        let launch = self
-            .place
-            .launch("ingest-api")?
-            .with("KITH_LISTEN", listen)
-            .with("KITH_CREDENTIALS", self.credentials.display());
         // As an upgrade goes: the worker before the one who answers.
-        let worker = self.worker(release).await?;
-        let mut ingest = Process::start(release.launch(launch)?, self.logs.path())?;
-        ingest.ready().await?;
+        let worker = self.process(release, "trait-worker").await?;
+        let ingest = self.process(release, "ingest-api").await?;
         Ok(Services {
             release,
+            api: Api::of(&ingest)?,
             ingest,
             workers: vec![worker],
-            api: Api::new(&format!("http://{listen}"))?,
         })
     }
 
-    async fn worker(&self, release: Release) -> Result<Process> {
-        let launch = release.launch(self.place.launch("trait-worker")?)?;
-        let mut worker = Process::start(launch, self.logs.path())?;
-        worker.ready().await?;
-        Ok(worker)
+    async fn process(&self, release: Release, binary: &str) -> Result<Process> {
+        let launch = self.place.service(binary, self.logs.path())?;
+        Process::started(release.launch(launch)?, self.logs.path()).await
     }
 
     /// What `trait-worker dead-letters list` of a release prints.
@@ -164,11 +152,9 @@ async fn poison(site: &Site, old: &Services, new: &Services) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "make verify-upgrade runs it: it needs the binaries of the release before"]
 async fn services_of_both_releases_work_on_one_database_and_one_topic_and_back() -> Result<()> {
-    let logs = tempfile::tempdir()?;
     let site = Site {
         place: Place::new()?,
-        credentials: write_credentials(logs.path())?,
-        logs,
+        logs: tempfile::tempdir()?,
     };
     let place = &site.place;
     let migrate = async |release: Release| {
