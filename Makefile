@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test simulate exhaust faults alerts verify-deploy sustain verify-upgrade import bench bench-growth instructions fmt lint deny sbom docs prepare up down
+.PHONY: help run build test simulate exhaust faults alerts verify-deploy release sustain verify-upgrade import bench bench-growth instructions fmt lint deny sbom docs prepare up down
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ deny: ## Licences, banned crates and sources of all dependencies (needs cargo-de
 
 sbom: ## Write a CycloneDX bill of materials of each binary, with licences, to target/sbom (installs cargo-cyclonedx)
 	deploy/local/sbom
+
+release: ## Binaries for any Linux of this architecture, with checksums and bills of materials, in target/dist (musl-tools, rustup)
+	deploy/local/release
 
 docs: ## The crates' documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
