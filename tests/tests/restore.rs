@@ -246,7 +246,7 @@ async fn goes_back(loss: Loss) -> Result<()> {
     for id in [&ids[GONE], &since.newcomer, &since.ghost] {
         ensure!(pair.api().get(id).await?.status == 404, "{id}");
     }
-    let replay = place.launch("trait-worker")?;
+    let replay = place.launch("trait-worker")?.with("RUST_LOG", "info");
     let said = run(replay.told(&["replay", "--from", &from])).await?;
     ensure!(said.contains(" 0 invalid, in "), "{said}");
     pair.stop().await?;

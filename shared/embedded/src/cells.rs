@@ -152,14 +152,9 @@ fn rows(view: &View, read: &CellRead) -> Result<CellRows, ReadError> {
     let at = &read.at;
     for select in &read.select {
         match select {
-            Select::Clock => scan(view, &mut rows, key::cells_of(at, CellKind::Clock))?,
-            Select::Root => scan(view, &mut rows, key::cells_of(at, CellKind::Root))?,
-            Select::Idents => scan(view, &mut rows, key::cells_of(at, CellKind::Ident))?,
-            Select::Traits => scan(view, &mut rows, key::cells_of(at, CellKind::Trait))?,
-            Select::LinksAndMembers => {
-                scan(view, &mut rows, key::cells_of(at, CellKind::Link))?;
-                scan(view, &mut rows, key::cells_of(at, CellKind::Member))?;
-            }
+            // A row that is named is looked up: a scan would look into every table, and at every version of the row in memory.
+            Select::Clock => get(view, &mut rows, &key::cells_of(at, CellKind::Clock))?,
+            Select::Root => get(view, &mut rows, &key::cells_of(at, CellKind::Root))?,
             Select::Link(child, token) => {
                 if !read.select.contains(&Select::LinksAndMembers) {
                     get(view, &mut rows, &key::link(at, *child, *token))?;
@@ -173,22 +168,39 @@ fn rows(view: &View, read: &CellRead) -> Result<CellRows, ReadError> {
                     get(view, &mut rows, &name)?;
                 }
             }
+            Select::Idents | Select::LinksAndMembers | Select::Traits => {}
+        }
+    }
+    for (first, last) in neighbours(&read.select) {
+        let range = key::cells_between(at, first, last);
+        for row in view.range(Space::Cells, range) {
+            let (name, value) = row?;
+            take(&mut rows, &name, &value).map_err(ReadError::row(Space::Cells))?;
         }
     }
     Ok(rows)
 }
 
+/// The kinds that are selected as a whole, those that sort side by side together: each scan begins in every table.
+fn neighbours(select: &[Select]) -> Vec<(CellKind, CellKind)> {
+    let whole = [
+        (Select::Idents, CellKind::Ident, CellKind::Ident),
+        (Select::LinksAndMembers, CellKind::Link, CellKind::Member),
+        (Select::Traits, CellKind::Trait, CellKind::Trait),
+    ];
+    let mut scans: Vec<(CellKind, CellKind)> = Vec::new();
+    for (_, first, last) in whole.into_iter().filter(|(one, ..)| select.contains(one)) {
+        match scans.last_mut() {
+            Some((_, before)) if *before as u8 + 1 == first as u8 => *before = last,
+            _ => scans.push((first, last)),
+        }
+    }
+    scans
+}
+
 fn get(view: &View, rows: &mut CellRows, name: &[u8]) -> Result<(), ReadError> {
     if let Some(value) = view.get(Space::Cells, name)? {
         take(rows, name, &value).map_err(ReadError::row(Space::Cells))?;
-    }
-    Ok(())
-}
-
-fn scan(view: &View, rows: &mut CellRows, prefix: Vec<u8>) -> Result<(), ReadError> {
-    for row in view.prefix(Space::Cells, &prefix) {
-        let (name, value) = row?;
-        take(rows, &name, &value).map_err(ReadError::row(Space::Cells))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use fjall::config::PartitioningPolicy;
 use fjall::{
     AbstractTree as _, CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Slice,
     Snapshot,
@@ -215,6 +216,16 @@ fn builder(dir: &Path, cache_bytes: u64) -> fjall::DatabaseBuilder<Database> {
 
 fn keyspace(db: &Database, space: Space) -> fjall::Result<Keyspace> {
     db.keyspace(space.name(), || {
-        KeyspaceCreateOptions::default().max_memtable_size(space.memtable_bytes())
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(space.memtable_bytes())
+            .filter_block_partitioning_policy(in_parts())
+            .index_block_partitioning_policy(in_parts())
     })
+}
+
+/// Filters and indices of tables are read in blocks of some KiB, but for those of the first level, which stay in memory. As fjall has
+/// it, they are whole on the next two levels: one for 64 MiB of rows is a MiB, and once they are more than the cache holds, a row that
+/// is looked up costs the reading and checking of several.
+fn in_parts() -> PartitioningPolicy {
+    PartitioningPolicy::new([false, true])
 }

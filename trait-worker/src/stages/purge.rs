@@ -48,8 +48,9 @@ pub(crate) async fn purge<D: Database, L: TraitLog, C: Clock, I: Ids>(
             info!(%store, profiles, has_more, "part of a deleted store purged");
         }
         Purged::Leftovers { rows } => debug!(%store, ?profile, rows, "leftovers purged"),
-        // A deletion that failed, or whose event was sent again before it was tried again.
-        Purged::Alive => debug!(%store, ?profile, "what is to be purged is alive"),
+        // A deletion that failed, or whose event was sent again before it was tried again; or one that a snapshot does not know, which
+        // is to be named: it has to be made again.
+        Purged::Alive => info!(%store, ?profile, "what is to be purged is alive"),
     }
     Ok(())
 }

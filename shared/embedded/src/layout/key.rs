@@ -1,5 +1,7 @@
 //! Keys: pure functions from ids to bytes, and back where a scan needs it.
 
+use std::ops::Range;
+
 use kith_domain::id::{
     AccountSid, ClaimId, DefinitionId, LinkToken, OperationId, ProfileId, ProfileKey, StoreId,
 };
@@ -122,6 +124,15 @@ pub(crate) fn cells_of(at: &ProfileKey, kind: CellKind) -> Vec<u8> {
     let mut key = cell_partition(at);
     key.push(kind as u8);
     key
+}
+
+/// The keys of a profile's cells of these kinds and of those that sort between them.
+pub(crate) fn cells_between(at: &ProfileKey, first: CellKind, last: CellKind) -> Range<Vec<u8>> {
+    let mut end = cells_of(at, last);
+    if let Some(kind) = end.last_mut() {
+        *kind += 1;
+    }
+    cells_of(at, first)..end
 }
 
 /// One identifier row. `None` if type and value are too long for a key; the contract's limits are far below.
