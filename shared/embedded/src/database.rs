@@ -216,16 +216,12 @@ fn builder(dir: &Path, cache_bytes: u64) -> fjall::DatabaseBuilder<Database> {
 
 fn keyspace(db: &Database, space: Space) -> fjall::Result<Keyspace> {
     db.keyspace(space.name(), || {
+        // Filters and indices of tables are read in blocks of some KiB, but for those that stay in memory (filters of the first level,
+        // indices of the first two). As fjall has it, they are whole on the level after these, too: one for 64 MiB of rows is a MiB, and
+        // once they are more than the cache holds, a row that is looked up costs the reading and checking of several.
         KeyspaceCreateOptions::default()
             .max_memtable_size(space.memtable_bytes())
-            .filter_block_partitioning_policy(in_parts())
-            .index_block_partitioning_policy(in_parts())
+            .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
+            .index_block_partitioning_policy(PartitioningPolicy::new([false, false, true]))
     })
-}
-
-/// Filters and indices of tables are read in blocks of some KiB, but for those of the first level, which stay in memory. As fjall has
-/// it, they are whole on the next two levels: one for 64 MiB of rows is a MiB, and once they are more than the cache holds, a row that
-/// is looked up costs the reading and checking of several.
-fn in_parts() -> PartitioningPolicy {
-    PartitioningPolicy::new([false, true])
 }

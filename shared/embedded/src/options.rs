@@ -26,7 +26,7 @@ pub struct Options {
     pub topic: String,
     /// How long the log keeps records that every consumer group has finished.
     pub retention: Retention,
-    /// Memory for blocks read from disk, in bytes. Default 96 MiB.
+    /// Memory for blocks read from disk, in bytes. Default 128 MiB.
     pub cache_bytes: u64,
     /// Writes that may wait for the leader, by number. Beyond it they are refused. Default 4096.
     pub queue_jobs_max: usize,
@@ -54,7 +54,7 @@ impl Options {
             log_partitions: const { NonZeroU16::new(4).unwrap() },
             topic: "kith.traits".into(),
             retention: Retention::default(),
-            cache_bytes: 96 * MIB,
+            cache_bytes: 128 * MIB,
             queue_jobs_max: 4096,
             queue_bytes_max: 32 * 1024 * 1024,
             record_bytes_max: 8 * 1024 * 1024,
