@@ -13,6 +13,7 @@ use fjall::{
 use crate::error::ReadError;
 use crate::layout::Space;
 use crate::layout::row::Row;
+use crate::versions::Versions;
 
 /// fjall's own least. Journals are replayed at start, so the bound is one on the time to start, too.
 const JOURNALS_BYTES: u64 = 64 * 1024 * 1024;
@@ -135,11 +136,17 @@ impl Store {
     /// until it is done. While the worker compacts, that fills its queue; then it waits for room in the queue to ask for the
     /// flush, room that nobody but itself makes: nothing is put into tables any more, and memory, journal and the time to start
     /// grow (seen with fjall 3.1 and one worker). So it is done here, after the commit that was too much, and asked for once at most.
-    pub(crate) fn rotate_full(&self) -> fjall::Result<()> {
+    /// The same for cells of which one profile has too many versions.
+    pub(crate) fn rotate_full(&self, versions: &mut Versions) -> fjall::Result<()> {
         for space in Space::ALL {
             let keyspace = self.keyspace(space);
-            if keyspace.tree.active_memtable().size() > space.memtable_bytes() {
+            let is_full = keyspace.tree.active_memtable().size() > space.memtable_bytes();
+            let is_crowded = space == Space::Cells && versions.is_crowded();
+            if is_full || is_crowded {
                 keyspace.rotate_memtable()?;
+                if space == Space::Cells {
+                    versions.clear();
+                }
             }
         }
         Ok(())

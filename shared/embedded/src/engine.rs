@@ -292,32 +292,65 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::layout::Space;
+    use crate::versions::VERSIONS_MAX;
+
+    fn open(dir: &tempfile::TempDir) -> Embedded {
+        let now = Arc::new(|| Micros::from_micros(1));
+        Embedded::open(Options::new(dir.path().join("data"), now)).unwrap()
+    }
+
+    /// Traits of one profile.
+    fn batch(profile: u128, time: i64, traits: u128, value: &TraitValue) -> CellBatch {
+        let value = CellBytes::from(&TraitWrite::Set(value.clone()));
+        let definitions =
+            (0..traits).map(|number| DefinitionId::from_uuid(Uuid::from_u128(number)));
+        CellBatch {
+            at: ProfileKey {
+                store: StoreId::from_uuid(Uuid::from_u128(1)),
+                profile: ProfileId::from_uuid(Uuid::from_u128(profile)),
+            },
+            time: Micros::from_micros(time),
+            writes: definitions
+                .map(|definition| CellWrite::Trait(definition, value.clone()))
+                .collect(),
+        }
+    }
 
     /// fjall's worker must not be what this waits for: it may be busy with a compaction.
     #[tokio::test]
     async fn no_commit_leaves_more_in_memory_than_a_keyspace_may_hold() {
-        const MIB: usize = 1024 * 1024;
         let dir = tempfile::tempdir().unwrap();
-        let options = Options::new(dir.path().join("data"), Arc::new(|| Micros::from_micros(1)));
-        let engine = Embedded::open(options).unwrap();
-        let value = CellBytes::from(&TraitWrite::Set(TraitValue::String("v".repeat(MIB))));
+        let engine = open(&dir);
+        let value = TraitValue::String("v".repeat(1024 * 1024));
         for number in 0..64 {
-            let batch = CellBatch {
-                at: ProfileKey {
-                    store: StoreId::from_uuid(Uuid::from_u128(1)),
-                    profile: ProfileId::from_uuid(Uuid::from_u128(number)),
-                },
-                time: Micros::from_micros(1),
-                writes: vec![CellWrite::Trait(
-                    DefinitionId::from_uuid(Uuid::from_u128(2)),
-                    value.clone(),
-                )],
-            };
+            let batch = batch(number, 1, 1, &value);
             engine.write(&[batch], Durability::Ordered).await.unwrap();
             for (space, held) in engine.engine.shared.store.in_memory() {
                 assert!(held <= space.memtable_bytes(), "{space:?} holds {held}");
             }
         }
+        engine.close().await.unwrap();
+    }
+
+    /// What is held of somebody who is updated again and again is what a scan of them passes.
+    #[tokio::test]
+    async fn versions_of_one_profile_do_not_pile_up_in_memory() {
+        const ROWS: u64 = 512;
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(&dir);
+        let held = || engine.engine.shared.store.in_memory()[Space::Cells.index()].1;
+        let batches_max = u64::from(VERSIONS_MAX) / ROWS + 1;
+        let mut of_one = 0;
+        for time in 1..=64 {
+            let batch = batch(1, time, u128::from(ROWS), &TraitValue::Boolean(true));
+            engine.write(&[batch], Durability::Ordered).await.unwrap();
+            if time == 1 {
+                of_one = held();
+            }
+            assert!(held() <= batches_max * of_one * 11 / 10, "{}", held());
+        }
+        assert!(of_one > 0);
         engine.close().await.unwrap();
     }
 }

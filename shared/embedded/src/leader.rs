@@ -21,6 +21,7 @@ use crate::seal::Tip;
 use crate::staged::{Prepared, Staged};
 use crate::syncer::Pending;
 use crate::telemetry;
+use crate::versions::Versions;
 
 /// What shares one commit at most: enough to fill a sync, little enough that nobody waits long for the others.
 const GROUP: GroupLimits = GroupLimits {
@@ -41,6 +42,7 @@ pub(crate) struct Leader {
     retain_at: Instant,
     /// The journals when they were looked at last.
     journals: usize,
+    versions: Versions,
 }
 
 impl Leader {
@@ -53,6 +55,7 @@ impl Leader {
             to_syncer,
             retain_at: Instant::now(),
             journals: 1,
+            versions: Versions::default(),
         }
     }
 
@@ -119,6 +122,7 @@ impl Leader {
         }) {
             std::thread::park_timeout(delay);
         }
+        group.staged.count(&mut self.versions);
         if let Some(prepared) = group.staged.prepare() {
             self.commit(prepared)?;
             histogram!(telemetry::COMMIT_SECONDS).record(began.elapsed());
@@ -158,7 +162,7 @@ impl Leader {
             .unwrap_or_else(PoisonError::into_inner) = self.tip;
         store.publish();
         store
-            .rotate_full()
+            .rotate_full(&mut self.versions)
             .map_err(|error| Failure::new("memtables", error))?;
         self.log.publish();
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);

@@ -49,6 +49,7 @@ mod staged;
 mod syncer;
 mod telemetry;
 mod verify;
+mod versions;
 
 pub use backup::Copied;
 pub use copy_error::CopyError;

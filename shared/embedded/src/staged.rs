@@ -12,6 +12,7 @@ use crate::error::ReadError;
 use crate::layout::row::Row;
 use crate::layout::{Space, key};
 use crate::seal::{Checksum, Seal, Tip, bit};
+use crate::versions::Versions;
 
 /// Writes by keyspace and key; `None` removes.
 pub(crate) struct Staged<'a> {
@@ -95,6 +96,11 @@ impl<'a> Staged<'a> {
     /// Removes a row.
     pub(crate) fn remove(&mut self, space: Space, key: Vec<u8>) {
         self.writes[space.index()].insert(key, None);
+    }
+
+    /// Counts the cells that are written.
+    pub(crate) fn count(&self, versions: &mut Versions) {
+        versions.count(self.writes[Space::Cells.index()].keys());
     }
 
     /// The batch; `None` if there is nothing to commit.

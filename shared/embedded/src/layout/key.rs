@@ -20,6 +20,9 @@ pub(crate) const TOKEN_KEY: &[u8] = b"token key";
 /// A row that every keyspace may have; shorter than every other key, so no scan meets it.
 pub(crate) const ANCHOR: &[u8] = &[0xff];
 
+/// How long the part of a cell's key is that names the profile.
+pub(crate) const PARTITION_BYTES: usize = 32;
+
 /// How long the key of a claim is, and that of the stamp of a value's owners.
 pub(crate) const CLAIM_BYTES: usize = 32;
 pub(crate) const OWNERS_STAMP_BYTES: usize = 33;
