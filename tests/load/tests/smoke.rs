@@ -41,7 +41,7 @@ async fn small_run(is_chosen: impl Fn(Case) -> bool) -> Vec<Figure> {
     // Others may pass through it: a case runs PostgreSQL as a user of its own.
     let passable = Permissions::from_mode(0o711);
     let made = tempfile::Builder::new().permissions(passable).tempdir();
-    let dir = made.unwrap();
+    let dir = made.expect("a folder");
     let settings = Settings {
         cases: cases.iter().map(|case| case.name().to_owned()).collect(),
         profiles: 2_000,
@@ -69,9 +69,9 @@ async fn small_run(is_chosen: impl Fn(Case) -> bool) -> Vec<Figure> {
     let mut told = Vec::new();
     run(&settings, |figure| told.push(figure.clone()))
         .await
-        .unwrap();
+        .expect("every answer is right");
 
-    let summary = Summary::read(&settings.out).unwrap();
+    let summary = Summary::read(&settings.out).expect("what was written");
     assert_eq!(summary.cases, told);
     for case in &cases {
         let run = summary.runs.get(case.name());
