@@ -125,9 +125,9 @@ impl Store {
 
     /// Has every keyspace put what it has in memory into its tables, so that the journals that are full can go. fjall keeps them
     /// for the keyspace that is written least, until the next one is full, too: a start would replay both.
-    pub(crate) fn release_journals(&self) -> fjall::Result<()> {
-        for keyspace in self.spaces.iter() {
-            keyspace.rotate_memtable()?;
+    pub(crate) fn release_journals(&self, versions: &mut Versions) -> fjall::Result<()> {
+        for space in Space::ALL {
+            self.rotate(space, versions)?;
         }
         Ok(())
     }
@@ -143,11 +143,17 @@ impl Store {
             let is_full = keyspace.tree.active_memtable().size() > space.memtable_bytes();
             let is_crowded = space == Space::Cells && versions.is_crowded();
             if is_full || is_crowded {
-                keyspace.rotate_memtable()?;
-                if space == Space::Cells {
-                    versions.clear();
-                }
+                self.rotate(space, versions)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Has what a keyspace has in memory put into a table. What is counted of cells in memory begins anew with it.
+    fn rotate(&self, space: Space, versions: &mut Versions) -> fjall::Result<()> {
+        self.keyspace(space).rotate_memtable()?;
+        if space == Space::Cells {
+            versions.clear();
         }
         Ok(())
     }

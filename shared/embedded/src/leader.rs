@@ -111,7 +111,7 @@ impl Leader {
         }
         if began >= self.retain_at {
             self.retain_at = began + retain(&shared, &mut group);
-            release_journals(&shared, &mut self.journals)?;
+            release_journals(&shared, &mut self.journals, &mut self.versions)?;
         }
         if let Some(delay) = shared.faults.take(|fault| match fault {
             Injection::Delay(delay) => Some(delay),
@@ -186,7 +186,11 @@ impl Leader {
 }
 
 /// Once for each journal that has become full.
-fn release_journals(shared: &Shared, seen: &mut usize) -> Result<(), Failure> {
+fn release_journals(
+    shared: &Shared,
+    seen: &mut usize,
+    versions: &mut Versions,
+) -> Result<(), Failure> {
     let journals = shared.store.journals();
     let more = journals > std::mem::replace(seen, journals.max(1));
     if !more {
@@ -194,7 +198,7 @@ fn release_journals(shared: &Shared, seen: &mut usize) -> Result<(), Failure> {
     }
     shared
         .store
-        .release_journals()
+        .release_journals(versions)
         .map_err(|error| Failure::new("journals", error))
 }
 

@@ -195,7 +195,7 @@ pub(crate) enum CellName {
 
 /// Reads a cell's key.
 pub(crate) fn cell(key: &[u8]) -> Result<CellName, CorruptRow> {
-    let mut rest = Reader::after(key, 32)?;
+    let mut rest = Reader::after(key, PARTITION_BYTES)?;
     let name = match rest.u8()? {
         0 => CellName::Clock,
         1 => CellName::Root,
