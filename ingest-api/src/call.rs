@@ -370,9 +370,43 @@ impl<E: Environment> Call<E> {
         T: Send + 'static,
         F: Future<Output = Result<T, Trouble>> + Send + 'static,
     {
+        let work = self.permitted(permit, work);
+        let ended = self.stage().attended(name, work).await;
+        ended.map_err(|_died| ApiError::Internal)?
+    }
+
+    /// As [`run`](Self::run), for what would keep the other connections of this thread waiting.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) async fn run_apart<T, F>(
+        &self,
+        name: &'static str,
+        permit: Permit,
+        work: F,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Trouble>> + Send + 'static,
+    {
+        let work = self.permitted(permit, work);
+        let ended = self.stage().task(name, work).await;
+        ended.map_err(|_died| ApiError::Internal)?
+    }
+
+    /// A use case with its permit, and with the end of its time.
+    fn permitted<T, F>(
+        &self,
+        permit: Permit,
+        work: F,
+    ) -> impl Future<Output = Result<T, ApiError>> + Send + use<T, F, E>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Trouble>> + Send + 'static,
+    {
         let attempt = self.app.service.admission.attempt();
         let dropped_at = self.began + WRITES_FOR * self.app.service.limits.request_deadline;
-        let task = self.app.service.stage.task(name, async move {
+        async move {
             // Dropped without a word, the attempt counts as a failure.
             let result = timeout_at(dropped_at, work)
                 .await
@@ -380,8 +414,7 @@ impl<E: Environment> Call<E> {
             observe(attempt, &result);
             drop(permit);
             Ok(result?)
-        });
-        task.await.map_err(|_died| ApiError::Internal)?
+        }
     }
 
     /// What was found at the profile of the path, or the answer that says where it is.

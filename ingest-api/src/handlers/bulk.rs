@@ -28,7 +28,7 @@ pub(crate) async fn bulk<E: Environment>(call: Call<E>, payload: Payload) -> Ans
         };
         let profiles = Arc::clone(call.profiles());
         let work = async move { profiles.bulk(batch).await };
-        call.run("bulk", permit, work).await?;
+        call.run_apart("bulk", permit, work).await?;
         Ok(accepted("Profile batch accepted for processing."))
     })
     .await

@@ -13,6 +13,7 @@ use fjall::{
 use crate::error::ReadError;
 use crate::layout::Space;
 use crate::layout::row::Row;
+use crate::memtables::Active;
 use crate::versions::Versions;
 
 /// fjall's own least. Journals are replayed at start, so the bound is one on the time to start, too.
@@ -137,10 +138,15 @@ impl Store {
     /// flush, room that nobody but itself makes: nothing is put into tables any more, and memory, journal and the time to start
     /// grow (seen with fjall 3.1 and one worker). So it is done here, after the commit that was too much, and asked for once at most.
     /// The same for cells of which one profile has too many versions.
-    pub(crate) fn rotate_full(&self, versions: &mut Versions) -> fjall::Result<()> {
+    pub(crate) fn rotate_full(
+        &self,
+        versions: &mut Versions,
+        active: &mut Active,
+    ) -> fjall::Result<()> {
         for space in Space::ALL {
-            let keyspace = self.keyspace(space);
-            let is_full = keyspace.tree.active_memtable().size() > space.memtable_bytes();
+            let memtable = self.keyspace(space).tree.active_memtable();
+            let is_full = memtable.size() > space.memtable_bytes();
+            active.note(space, memtable);
             let is_crowded = space == Space::Cells && versions.is_crowded();
             if is_full || is_crowded {
                 self.rotate(space, versions)?;

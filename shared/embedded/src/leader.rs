@@ -16,6 +16,7 @@ use crate::group::Group;
 use crate::inject::Injection;
 use crate::log::retention;
 use crate::log::state::LogState;
+use crate::memtables::Active;
 use crate::queue::{Answer, GroupLimits, Job};
 use crate::seal::Tip;
 use crate::staged::{Prepared, Staged};
@@ -43,10 +44,16 @@ pub(crate) struct Leader {
     /// The journals when they were looked at last.
     journals: usize,
     versions: Versions,
+    active: Active,
 }
 
 impl Leader {
-    pub(crate) fn new(shared: Arc<Shared>, log: LogState, to_syncer: SyncSender<Pending>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        log: LogState,
+        to_syncer: SyncSender<Pending>,
+        active: Active,
+    ) -> Self {
         let tip = *shared.tip.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             shared,
@@ -56,6 +63,7 @@ impl Leader {
             retain_at: Instant::now(),
             journals: 1,
             versions: Versions::default(),
+            active,
         }
     }
 
@@ -162,7 +170,7 @@ impl Leader {
             .unwrap_or_else(PoisonError::into_inner) = self.tip;
         store.publish();
         store
-            .rotate_full(&mut self.versions)
+            .rotate_full(&mut self.versions, &mut self.active)
             .map_err(|error| Failure::new("memtables", error))?;
         self.log.publish();
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);

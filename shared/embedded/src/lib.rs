@@ -38,6 +38,7 @@ mod journal_file;
 mod layout;
 mod leader;
 mod log;
+mod memtables;
 mod merge;
 mod open;
 mod options;

@@ -32,6 +32,7 @@ use crate::layout::{self, Space, key};
 use crate::leader::Leader;
 use crate::log::groups::Groups;
 use crate::log::state::LogState;
+use crate::memtables::Active;
 use crate::options::Options;
 use crate::queue::Queue;
 use crate::scrub;
@@ -285,7 +286,8 @@ fn start(
         lock,
     });
     let (to_syncer, from_leader) = sync_channel(PENDING_SYNCS);
-    let mut leader = Leader::new(Arc::clone(&shared), log, to_syncer);
+    let (active, freer) = Active::new();
+    let mut leader = Leader::new(Arc::clone(&shared), log, to_syncer, active);
     leader
         .before_start(move |group| {
             let stored = group.staged.row::<Number>(Space::Meta, key::PARTITIONS);
@@ -307,12 +309,13 @@ fn start(
 
     let watch = disk::Watch::begin(Arc::clone(&shared));
 
-    let mut threads = Vec::with_capacity(4);
+    let mut threads = Vec::with_capacity(5);
     let embedded = |threads| Embedded::new(Arc::clone(&shared), threads);
     let spawned = (|| {
         threads.push(spawn("kith-commit", move || leader.run())?);
         threads.push(spawn("kith-sync", move || syncer.run())?);
         threads.push(spawn("kith-disk", move || watch.run())?);
+        threads.push(spawn("kith-memtables", move || freer.run())?);
         if !audit.unchecked.is_empty() {
             let shared = Arc::clone(&shared);
             threads.push(spawn("kith-check", move || {

@@ -28,7 +28,7 @@ mod tests;
 pub use exit::{EXIT_FAILURE, EXIT_GRACE_EXCEEDED, EXIT_PANIC, EXIT_SIGNAL, Exit};
 pub use process::run_process;
 use signals::Signals;
-pub use stage::{ComponentError, Shutdown, Stage, Task, TaskDied};
+pub use stage::{Attended, ComponentError, Shutdown, Stage, Task, TaskDied};
 use stage::{Ended, Outcome};
 
 /// How often the main loop says that it turns, and how long it may be silent.

@@ -32,6 +32,7 @@ pub mod requests;
 pub mod settings;
 pub mod sink;
 pub mod spread;
+pub mod steadiness;
 pub mod step_loop;
 pub mod syncs;
 pub mod table;
@@ -57,7 +58,8 @@ use crate::settings::Settings;
 pub async fn run(settings: &Settings, mut tell: impl FnMut(&Figure)) -> Result<()> {
     std::fs::create_dir_all(&settings.data)?;
     for case in Case::chosen(&settings.cases)? {
-        let (machine, load_before) = (Machine::here(&settings.data, case)?, machine::load()?);
+        let load_before = machine::load()?;
+        let machine = Machine::here(settings, case)?;
         let (now, began) = (kith_tests::engines::now(), Instant::now());
         let figures = case.run(settings).await?;
         figures.iter().for_each(&mut tell);

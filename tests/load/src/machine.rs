@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::cases::Case;
+use crate::settings::Settings;
 use crate::spread::Times;
+use crate::steadiness::slowed_percent;
 use crate::versions::versions;
 
 /// Syncs that are measured.
@@ -28,17 +30,20 @@ pub struct Machine {
     pub kernel: String,
     /// The median time of writing 4 KiB and syncing them (`fdatasync`) where the data is, in milliseconds.
     pub sync_ms: f64,
+    /// The percentage of slices of 5 ms in which the machine was slowed, with nothing of ours on it (`steadiness`).
+    #[serde(default)]
+    pub slowed_percent: Option<f64>,
     /// The compiler, and the servers that the case needs, with their versions.
     #[serde(default)]
     pub versions: Vec<String>,
 }
 
 impl Machine {
-    /// This machine, with its data here, and what this case is measured with.
+    /// This machine, with data where the settings say, and what this case is measured with.
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub fn here(data: &Path, case: Case) -> Result<Self> {
+    pub fn here(settings: &Settings, case: Case) -> Result<Self> {
         let processors = std::fs::read_to_string("/proc/cpuinfo")?;
         let memory = std::fs::read_to_string("/proc/meminfo")?;
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
@@ -51,7 +56,8 @@ impl Machine {
             processors: std::thread::available_parallelism()?.get(),
             memory_mib: kib / 1024,
             kernel: kernel.trim().to_owned(),
-            sync_ms: sync_ms(data)?,
+            sync_ms: sync_ms(&settings.data)?,
+            slowed_percent: Some(slowed_percent(Duration::from_millis(settings.loop_ms))?),
             versions: versions(case),
         })
     }
@@ -104,6 +110,8 @@ pub fn commit() -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     #[test]
@@ -116,7 +124,9 @@ mod tests {
     #[test]
     fn this_machine_can_be_asked() {
         let dir = tempfile::tempdir().unwrap();
-        let machine = Machine::here(dir.path(), Case::StandaloneBulk).unwrap();
+        let mut settings = Settings::parse_from(["kith-load", "--loop-ms", "50"]);
+        settings.data = dir.path().to_owned();
+        let machine = Machine::here(&settings, Case::StandaloneBulk).unwrap();
         assert!(machine.processors > 0 && machine.memory_mib > 0);
         assert!(load().unwrap() >= 0.0);
     }

@@ -10,6 +10,7 @@ use kith_profiles::ports::{
     Durability, Lag, LogEvent, LogRecord, NextOffset, Offset, Partition, TraitSource,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::record;
 use super::{Topic, groups::Groups};
@@ -21,6 +22,9 @@ use crate::layout::{Space, key};
 /// What one event holds at most: one record may exceed the bytes.
 const EVENT_RECORDS: usize = 500;
 const EVENT_BYTES: usize = 1024 * 1024;
+/// The least time between two looks, so that records that come one by one are worked on together. A record that comes after a
+/// pause is delivered at once, and so is what is behind a full event.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long a commit that found the queue full waits for its next chance.
 const COMMIT_AGAIN: Duration = Duration::from_millis(250);
 
@@ -35,6 +39,7 @@ pub struct EmbeddedSource {
     paused: BTreeSet<u16>,
     /// Where the next look begins, so that no partition is always last.
     turn: usize,
+    look_at: Instant,
     grown: watch::Receiver<()>,
 }
 
@@ -70,6 +75,7 @@ impl EmbeddedSource {
             assigned: Vec::new(),
             paused: BTreeSet::new(),
             turn: 0,
+            look_at: Instant::now(),
             grown,
         }
     }
@@ -149,9 +155,10 @@ impl EmbeddedSource {
             }
             if records.len() >= EVENT_RECORDS || bytes >= EVENT_BYTES {
                 self.turn = (index + 1) % count;
-                break;
+                return Ok(records);
             }
         }
+        self.look_at = Instant::now() + LOOK_EVERY;
         Ok(records)
     }
 
@@ -222,6 +229,7 @@ impl TraitSource for EmbeddedSource {
             if self.standing == Standing::Taken {
                 return self.assign().await;
             }
+            tokio::time::sleep_until(self.look_at).await;
             self.grown.mark_unchanged();
             let records = self.poll()?;
             if !records.is_empty() {

@@ -5,9 +5,10 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use metrics::counter;
 use opentelemetry::context::FutureExt as _;
 use tokio::runtime::Handle;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument as _, error};
 
 use super::Event;
@@ -137,18 +139,23 @@ impl Stage {
         name: &'static str,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Task<T> {
-        let guarded = AssertUnwindSafe(work)
-            .catch_unwind()
-            .map(move |ended| {
-                ended.map_err(|_panic| {
-                    error!(task = name, "task panicked");
-                    counter!(names::TASK_PANICS, "task" => name).increment(1);
-                    TaskDied
-                })
-            })
-            .in_current_span()
-            .with_current_context();
-        Task(self.spawn(guarded))
+        Task(self.spawn(guarded(name, work)))
+    }
+
+    /// As [`Stage::task`], but done by whoever awaits it, from then on: nothing is handed to another thread and back, which is a
+    /// good part of what a short piece of work costs. Whoever awaits it can still go away, or end with its runtime; what is
+    /// left of the work is done on the runtime of the process then. For work that is soon done or waits: it holds up what else
+    /// its thread has to do.
+    pub fn attended<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Attended<T> {
+        Attended {
+            work: Some(guarded(name, work).boxed()),
+            stage: self.clone(),
+            _tracked: self.work.token(),
+        }
     }
 
     /// The only spawn there is. Onto the runtime of the process, whichever thread asks: the HTTP server's workers have
@@ -183,6 +190,66 @@ impl Stage {
 
     fn with_running<T>(&self, f: impl FnOnce(&mut Vec<&'static str>) -> T) -> T {
         f(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Work that keeps the span and the trace of whoever asked for it, and whose panic is told.
+fn guarded<T>(
+    name: &'static str,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, TaskDied>> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .map(move |ended| {
+            ended.map_err(|_panic| {
+                error!(task = name, "task panicked");
+                counter!(names::TASK_PANICS, "task" => name).increment(1);
+                TaskDied
+            })
+        })
+        .in_current_span()
+        .with_current_context()
+}
+
+/// Work that [`Stage::attended`] is doing. Dropping it lets the work go on.
+#[must_use = "nothing is done before it is awaited or dropped"]
+pub struct Attended<T: Send + 'static> {
+    /// None once it is done.
+    work: Option<BoxFuture<'static, Result<T, TaskDied>>>,
+    stage: Stage,
+    /// The stage does not end before it, whoever does it.
+    _tracked: TaskTrackerToken,
+}
+
+impl<T: Send + 'static> Future for Attended<T> {
+    type Output = Result<T, TaskDied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        // Timers and tasks that it makes are those of the process: they outlive the runtime of whoever awaits it.
+        let _entered = this.stage.runtime.enter();
+        let Some(work) = &mut this.work else {
+            return Poll::Ready(Err(TaskDied));
+        };
+        let ended = ready!(work.as_mut().poll(cx));
+        this.work = None;
+        Poll::Ready(ended)
+    }
+}
+
+impl<T: Send + 'static> Drop for Attended<T> {
+    fn drop(&mut self) {
+        if let Some(rest) = self.work.take() {
+            drop(self.stage.spawn(rest));
+        }
+    }
+}
+
+impl<T: Send + 'static> std::fmt::Debug for Attended<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attended")
+            .field("stage", &self.stage.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -166,6 +166,55 @@ async fn a_stage_waits_for_its_tasks() {
 }
 
 #[tokio::test]
+async fn attended_work_is_done_by_whoever_awaits_it() {
+    let mut lifecycle = lifecycle();
+    let stage = lifecycle.stage("http");
+    stage.component("http", obedient);
+    let here = std::thread::current().id();
+    let sum = stage.attended("sum", async move {
+        tokio::task::yield_now().await;
+        assert_eq!(std::thread::current().id(), here);
+        1 + 1
+    });
+    assert_eq!(sum.await, Ok(2));
+    let died = stage.attended("bad", async { panic!("one bad request") });
+    assert_eq!(died.await, Err::<(), _>(TaskDied));
+    lifecycle.stopper().stop();
+    assert_eq!(lifecycle.run().await, Exit::Clean);
+}
+
+#[tokio::test]
+async fn attended_work_is_finished_although_its_caller_ended_with_its_runtime() {
+    let mut lifecycle = lifecycle();
+    let stage = lifecycle.stage("http");
+    let (done, seen) = tokio::sync::oneshot::channel();
+    let work = stage.attended("request", async move {
+        // Made in the caller's time, a timer of the caller's runtime would end with it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::spawn(async { done.send(()).unwrap() })
+            .await
+            .unwrap();
+    });
+    let caller = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let mut work = Box::pin(work);
+        runtime.block_on(async {
+            let begun = std::future::poll_fn(|cx| std::task::Poll::Ready(work.as_mut().poll(cx)));
+            assert!(begun.await.is_pending());
+        });
+        drop(runtime);
+        // Nobody asked for the rest.
+        drop(work);
+    });
+    caller.join().unwrap();
+    lifecycle.stopper().stop();
+    assert_eq!(lifecycle.run().await, Exit::Clean);
+    assert_eq!(seen.await, Ok(()));
+}
+
+#[tokio::test]
 async fn a_task_gives_its_result_and_its_panic_ends_nothing_else() {
     let mut lifecycle = lifecycle();
     let stage = lifecycle.stage("http");
