@@ -124,10 +124,11 @@ struct Copy {
 fn refusal<T: std::fmt::Debug>(open: impl Fn() -> Result<T, OpenError>) -> OpenError {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match open().expect_err("it should be refused") {
-            OpenError::InUse { .. } if Instant::now() < deadline => std::thread::yield_now(),
-            error => return error,
+        let error = open().expect_err("it should be refused");
+        if !matches!(error, OpenError::InUse { .. }) || Instant::now() >= deadline {
+            return error;
         }
+        std::thread::yield_now();
     }
 }
 
