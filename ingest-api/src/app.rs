@@ -92,7 +92,7 @@ pub struct Service<E: Environment> {
     pub limits: Limits,
     /// What is let in.
     pub admission: Admission,
-    /// Where creates run, so that one whose client went away is finished all the same: the stage of the HTTP server.
+    /// Where writes go on whose client went away, so that they are finished all the same: the stage of the HTTP server.
     pub stage: Stage,
 }
 

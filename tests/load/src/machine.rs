@@ -30,7 +30,7 @@ pub struct Machine {
     pub kernel: String,
     /// The median time of writing 4 KiB and syncing them (`fdatasync`) where the data is, in milliseconds.
     pub sync_ms: f64,
-    /// The percentage of slices of 5 ms in which the machine was slowed, with nothing of ours on it (`steadiness`).
+    /// The percentage of slices of 5 ms in which the machine was slowed, before anything was measured (`steadiness`).
     #[serde(default)]
     pub slowed_percent: Option<f64>,
     /// The compiler, and the servers that the case needs, with their versions.

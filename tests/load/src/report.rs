@@ -195,7 +195,7 @@ impl Run {
         if let Some(percent) = machine.slowed_percent {
             writeln!(
                 page,
-                "Before it, with nothing of ours on the machine, loops that only count had less than six tenths of their speed in {percent} % of \
+                "Before it, with nothing measured yet, loops that only count had less than six tenths of their speed in {percent} % of \
                  slices of 5 ms."
             )?;
         }

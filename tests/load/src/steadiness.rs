@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 
 /// Time is cut into slices of this length.
 const SLICE: Duration = Duration::from_millis(5);
@@ -16,23 +16,20 @@ const STEPS: u64 = 200;
 /// The percentage of slices that are slow, while every processor does nothing but count.
 ///
 /// # Errors
-/// When there are no processors to be had.
+/// When processors cannot be counted, or a loop panicked.
 pub fn slowed_percent(limit: Duration) -> Result<f64> {
     let processors = std::thread::available_parallelism()?.get();
-    let counted: Vec<Vec<u64>> = std::thread::scope(|scope| {
+    let counted = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..processors)
             .map(|_| scope.spawn(|| count(limit)))
             .collect();
-        threads
-            .into_iter()
-            .filter_map(|thread| thread.join().ok())
-            .collect()
+        let slices = threads.into_iter().map(|thread| thread.join());
+        slices.collect::<Result<Vec<_>, _>>()
     });
-    let shares = counted.iter().map(|slices| slow(slices));
-    let percent = 100.0 * shares.sum::<f64>() / processors as f64;
-    Some((percent * 10.0).round() / 10.0)
-        .filter(|percent| percent.is_finite())
-        .context("nothing was counted")
+    let counted = counted.map_err(|_panic| anyhow!("a loop panicked"))?;
+    let shares: f64 = counted.iter().map(|slices| slow(slices)).sum();
+    let percent = 100.0 * shares / processors as f64;
+    Ok((percent * 10.0).round() / 10.0)
 }
 
 /// What was done in each slice.
