@@ -19,11 +19,10 @@ use crate::ports::{
 };
 use crate::protocol::attempt;
 use crate::protocol::limits::{Held, by_value, held};
-use crate::protocol::members::collect;
 use crate::protocol::resolve::{Answered, Question, resolve_at};
 use crate::protocol::stamp;
 use crate::purge::ask_for_leftovers;
-use crate::read::{Located, locate};
+use crate::read::{Located, locate, members_of};
 
 /// Who writes to which profile, and until when.
 #[derive(Debug, Clone)]
@@ -189,11 +188,12 @@ impl<E: Environment> Profiles<E> {
         id_type: &IdType,
     ) -> Result<Option<Vec<Vec<Held>>>, Trouble> {
         let database = self.env.database();
-        match locate(database, target.store.id, target.profile).await? {
-            Located::Here(()) => {}
-            Located::Moved(_) | Located::Gone => return Ok(None),
-        }
-        let members = collect(database, target.store.id, target.profile, &[Select::Idents]).await?;
+        let (store, profile) = (target.store.id, target.profile);
+        let Located::Here(members) =
+            members_of(database, store, profile, &[Select::Idents]).await?
+        else {
+            return Ok(None);
+        };
         let wanted = |one: &IdType| one == id_type;
         let held = held(database, &target.store, &members, wanted).await?;
         let (env, store, request) = (&*self.env, &target.store, target.request);

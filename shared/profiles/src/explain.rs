@@ -16,8 +16,8 @@ use crate::error::Trouble;
 use crate::ports::{Identity, LinkEvidence, Select};
 use crate::protocol::evidence::{Carried, Evidence};
 use crate::protocol::limits::{Held, held};
-use crate::protocol::members::{Members, collect};
-use crate::read::{Located, locate};
+use crate::protocol::members::Members;
+use crate::read::{Located, members_of};
 
 /// What there is to know about a profile's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +90,11 @@ impl<E: Environment> Profiles<E> {
         profile: ProfileId,
     ) -> Result<Located<Explanation>, Trouble> {
         let database = self.env.database();
-        match locate(database, store.id, profile).await? {
-            Located::Here(()) => {}
+        let members = match members_of(database, store.id, profile, &[Select::Idents]).await? {
+            Located::Here(members) => members,
             Located::Moved(to) => return Ok(Located::Moved(to)),
             Located::Gone => return Ok(Located::Gone),
-        }
-        let members = collect(database, store.id, profile, &[Select::Idents]).await?;
+        };
         let nodes: Vec<ProfileKey> = members
             .ids()
             .map(|profile| ProfileKey {

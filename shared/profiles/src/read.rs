@@ -17,7 +17,7 @@ use crate::error::{PortError, Trouble};
 use crate::ports::{Database, Listing, NodeRead, Order, Pointer, Select, Verdict, Verdicts};
 use crate::protocol::find::{End, Found, exists, find_all, verdict_of};
 use crate::protocol::limits::{by_value, held};
-use crate::protocol::members::collect;
+use crate::protocol::members::{Members, collect, collect_if_root};
 
 /// Profiles of a page that are asked for one by one, at once, when all together met a corrupt row.
 const READS_AT_ONCE: usize = 16;
@@ -81,12 +81,11 @@ impl<E: Environment> Profiles<E> {
         profile: ProfileId,
     ) -> Result<Located<BTreeMap<DefinitionId, TraitCell>>, Trouble> {
         let database = self.env.database();
-        match locate(database, store.id, profile).await? {
-            Located::Here(()) => {}
+        let members = match members_of(database, store.id, profile, &[Select::Traits]).await? {
+            Located::Here(members) => members,
             Located::Moved(to) => return Ok(Located::Moved(to)),
             Located::Gone => return Ok(Located::Gone),
-        }
-        let members = collect(database, store.id, profile, &[Select::Traits]).await?;
+        };
         let cells = members
             .rows
             .into_iter()
@@ -105,12 +104,11 @@ impl<E: Environment> Profiles<E> {
         profile: ProfileId,
     ) -> Result<Located<Vec<(IdType, Vec<IdentifierValue>)>>, Trouble> {
         let database = self.env.database();
-        match locate(database, store.id, profile).await? {
-            Located::Here(()) => {}
+        let members = match members_of(database, store.id, profile, &[Select::Idents]).await? {
+            Located::Here(members) => members,
             Located::Moved(to) => return Ok(Located::Moved(to)),
             Located::Gone => return Ok(Located::Gone),
-        }
-        let members = collect(database, store.id, profile, &[Select::Idents]).await?;
+        };
         let configured = |id_type: &IdType| store.settings.config(id_type).is_some();
         let mut by_type: BTreeMap<IdType, Vec<IdentifierValue>> = BTreeMap::new();
         let held = held(database, store, &members, configured).await?;
@@ -287,6 +285,23 @@ pub(crate) async fn locate<D: Database>(
             })
         }
     }
+}
+
+/// The members of a canonical profile, each with the rows wanted of it, in one round where nobody was merged into it lately.
+pub(crate) async fn members_of<D: Database>(
+    database: &D,
+    store: StoreId,
+    profile: ProfileId,
+    select: &[Select],
+) -> Result<Located<Members>, Trouble> {
+    if let Some(members) = collect_if_root(database, store, profile, select).await? {
+        return Ok(Located::Here(members));
+    }
+    Ok(match locate(database, store, profile).await? {
+        Located::Here(()) => Located::Here(collect(database, store, profile, select).await?),
+        Located::Moved(to) => Located::Moved(to),
+        Located::Gone => Located::Gone,
+    })
 }
 
 /// The distinct canonical owners that finds ended at.

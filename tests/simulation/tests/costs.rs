@@ -296,14 +296,14 @@ fn identifiers_cost_what_the_tables_say() {
         "add"
     );
 
-    // CHANGE reads the list of the type, not only the claim of the old value: one round, and a claim a value. It then is a
-    // RESOLVE of the new value, which reads its claim and finds the profile once more: two rounds.
+    // CHANGE reads the list of the type beside FIND, not only the claim of the old value: a claim a value. It then is a RESOLVE of
+    // the new value, which reads its claim and finds the profile once more: two rounds.
     let (process, target) = (s.process(), s.target(profile, PATIENCE));
     let (old, new) = (identifier(&s, A), identifier(&s, A2));
     let (answer, counted) =
         s.run(async move { process.change_identifier(&target, &old, new).await });
     assert_eq!(answer.expect("an answer"), Located::Here(Changed::Done));
-    let (list, resolve) = (cost([1, 0, 1, 2, 0, 0, 0]), cost([2, 0, 1, 1, 0, 0, 0]));
+    let (list, resolve) = (cost([0, 0, 0, 1, 0, 0, 0]), cost([2, 0, 1, 1, 0, 0, 0]));
     // STAMP goes beside the round for limits.
     let more = [
         cost([0, 0, 0, 0, 0, 1, 0]),
@@ -315,7 +315,7 @@ fn identifiers_cost_what_the_tables_say() {
     ];
     assert_eq!(counted, sum([6, 2, 3, 2, 2], &more), "change");
 
-    // RELEASE of one by its policy: the list of the type says which. FIND, list, claims, RELEASE.
+    // RELEASE of one by its policy: the list of the type says which. FIND and list, claims, RELEASE.
     let (process, target) = (s.process(), s.target(profile, PATIENCE));
     let email = IdType::new("email");
     let (answer, counted) = s.run(async move {
@@ -324,7 +324,47 @@ fn identifiers_cost_what_the_tables_say() {
             .await
     });
     assert_eq!(answer.expect("an answer"), Located::Here(Changed::Done));
-    assert_eq!(counted, sum([4, 1, 2, 2, 1], &[FORGET]), "remove");
+    assert_eq!(counted, sum([3, 1, 1, 1, 1], &[FORGET]), "remove");
+}
+
+/// FIND and COLLECT begin with the same reads of a root, so one round has both.
+#[test]
+fn a_read_of_a_profile_costs_one_round_and_one_more_for_its_members() {
+    let mut s = world(100);
+    let (root, _) = create(&mut s, &[A, N]);
+    let (merged, _) = create(&mut s, &[B]);
+    let read = |s: &mut Solo, profile| {
+        let (process, store) = (s.process(), s.store.clone());
+        let (traits, cost_of_traits) = s.run(async move { process.traits(&store, profile).await });
+        let (process, store) = (s.process(), s.store.clone());
+        let (idents, cost_of_idents) =
+            s.run(async move { process.identifiers(&store, profile).await });
+        let (traits, idents) = (traits.expect("an answer"), idents.expect("an answer"));
+        let located = traits.map(drop);
+        assert_eq!(located, idents.map(drop));
+        // The values of identifiers are checked against their claims, in a round of their own.
+        (located, cost_of_traits, cost_of_idents)
+    };
+    let (located, traits, idents) = read(&mut s, root);
+    assert_eq!(located, Located::Here(()));
+    assert_eq!(traits, cost([1, 0, 1, 1, 0, 0, 0]));
+    assert_eq!(idents, cost([2, 1, 1, 1, 0, 0, 0]));
+
+    let (target, _) = create(&mut s, &[A, B]);
+    assert_eq!(target, root);
+    let (located, traits, idents) = read(&mut s, root);
+    assert_eq!(located, Located::Here(()));
+    assert_eq!(traits, cost([2, 0, 1, 2, 0, 0, 0]));
+    assert_eq!(idents, cost([3, 2, 1, 2, 0, 0, 0]));
+
+    // Whoever is no root is found by a find of its own, after that round.
+    let (located, traits, idents) = read(&mut s, merged);
+    assert_eq!(located, Located::Moved(root));
+    assert_eq!(traits, cost([1 + 2, 0, 1 + 2, 1 + 2, 0, 0, 0]));
+    assert_eq!(idents, traits);
+    let nobody = ProfileId::from_uuid(Uuid::nil());
+    let (located, ..) = read(&mut s, nobody);
+    assert_eq!(located, Located::Gone);
 }
 
 #[test]
@@ -433,11 +473,11 @@ fn a_chain_of_a_thousand_merges_costs_one_hop_and_one_round_of_members() {
         sum([2 + 1, 1, 1 + 1, 1 + 1, 0], &[STAMP, START, PUBLISH])
     );
 
-    // FIND, the root's node and cells, and all its members at once.
+    // The root's node and cells, and all its members at once.
     let (process, store) = (s.process(), s.store.clone());
     let (answer, counted) = s.run(async move { process.traits(&store, root).await });
     assert!(matches!(answer, Ok(Located::Here(_))));
-    assert_eq!(counted, cost([3, 0, 2, 2 + (LENGTH - 1), 0, 0, 0]));
+    assert_eq!(counted, cost([2, 0, 1, 1 + (LENGTH - 1), 0, 0, 0]));
 }
 
 /// Of eight neighbours four live, two are merged in a chain of three, and two are dead. Whose pointer was refused, or is not

@@ -10,7 +10,8 @@ use kith_domain::id::{LinkToken, ProfileId, ProfileKey, StoreId};
 use crate::corrupt::not_pointing;
 use crate::error::PortError;
 use crate::ports::{
-    CellRead, CellRows, CellWrite, Database, LinkRow, NodeRead, Pointer, Select, Verdict, Verdicts,
+    CellRead, CellRows, CellWrite, Database, LinkRow, Node, NodeRead, Pointer, Select, Verdict,
+    Verdicts,
 };
 
 /// A set as seen from one profile: everybody below it, itself included, and what was selected from each one's cells.
@@ -45,106 +46,7 @@ pub(crate) async fn collect_all<D: Database>(
     of: &[ProfileId],
     select: &[Select],
 ) -> Result<Vec<Members>, PortError> {
-    let mut sets: Vec<Members> = vec![Members::default(); of.len()];
-    let mut known: Vec<BTreeSet<ProfileId>> = of.iter().map(|id| BTreeSet::from([*id])).collect();
-    // Profiles still to be walked (their links looked at), with the pointer that led to them, and members known through a
-    // settled link (rows wanted only).
-    let starts = of.iter().copied().enumerate();
-    let mut walk: Vec<(usize, ProfileId, Option<Pointer>)> =
-        starts.map(|(set, profile)| (set, profile, None)).collect();
-    let mut fetch: Vec<(usize, ProfileId)> = Vec::new();
-    while !walk.is_empty() || !fetch.is_empty() {
-        let nodes: Vec<NodeRead> = walk
-            .iter()
-            .map(|(_, profile, _)| NodeRead {
-                at: ProfileKey {
-                    store,
-                    profile: *profile,
-                },
-                verdicts: Verdicts::All,
-            })
-            .collect();
-        let cells: Vec<CellRead> = walk
-            .iter()
-            .map(|(_, profile, _)| {
-                let mut select = select.to_vec();
-                select.push(Select::LinksAndMembers);
-                CellRead {
-                    at: ProfileKey {
-                        store,
-                        profile: *profile,
-                    },
-                    select,
-                }
-            })
-            .chain(fetch.iter().map(|(_, profile)| CellRead {
-                at: ProfileKey {
-                    store,
-                    profile: *profile,
-                },
-                select: select.to_vec(),
-            }))
-            .collect();
-        let (nodes, rows) = futures_util::try_join!(database.nodes(&nodes), database.read(&cells))?;
-        let mut rows = rows.into_iter();
-        let mut next_walk = Vec::new();
-        let mut next_fetch = Vec::new();
-        for (((set, profile, linked), node), rows) in walk.into_iter().zip(nodes).zip(rows.by_ref())
-        {
-            // A link never changes, nor does the pointer that it is about.
-            if let Some(Pointer { parent, .. }) = linked
-                && linked != node.pointer
-            {
-                return Err(not_pointing("collect", store, profile, parent));
-            }
-            for verdict in node
-                .verdicts
-                .iter()
-                .filter(|row| row.verdict == Verdict::Linked)
-            {
-                if verdict.child <= profile {
-                    return Err(not_pointing("collect", store, verdict.child, profile));
-                }
-                // A mark without the child's member row was seen alone by somebody, and the rest of its batch may be lost: a read
-                // repairs the rows that it selects, and finds select the mark only.
-                let settled = rows.members.contains(&verdict.child)
-                    && rows.links.iter().any(|link| {
-                        link.child == verdict.child && link.token == verdict.token && link.settled
-                    });
-                // Below a settled link the member rows hold the whole subtree, the child included.
-                if !settled && known[set].insert(verdict.child) {
-                    let pointer = Pointer {
-                        parent: profile,
-                        token: verdict.token,
-                    };
-                    next_walk.push((set, verdict.child, Some(pointer)));
-                }
-            }
-            for member in &rows.members {
-                if known[set].insert(*member) {
-                    next_fetch.push((set, *member));
-                }
-            }
-            if profile == of[set] {
-                sets[set].pointer = node.pointer;
-            }
-            sets[set].rows.push((profile, rows));
-        }
-        for ((set, profile), rows) in fetch.into_iter().zip(rows) {
-            sets[set].rows.push((profile, rows));
-        }
-        walk = next_walk;
-        fetch = if select.is_empty() {
-            // Nothing is wanted of them but that they are members.
-            for (set, profile) in next_fetch {
-                sets[set].rows.push((profile, CellRows::default()));
-            }
-            Vec::new()
-        } else {
-            next_fetch
-        };
-    }
-    Ok(sets)
+    Walk::new(store, of, select).finish(database).await
 }
 
 /// COLLECT for one profile.
@@ -159,6 +61,159 @@ pub(crate) async fn collect<D: Database>(
 ) -> Result<Members, PortError> {
     let mut sets = collect_all(database, store, &[of], select).await?;
     Ok(sets.pop().unwrap_or_default())
+}
+
+/// COLLECT for a profile that is likely a root: its first round reads what the first round of a find would, too. `None` where that
+/// does not say that it is a live root that was given something; a find will tell what it is.
+///
+/// # Errors
+/// [`PortError`].
+pub(crate) async fn collect_if_root<D: Database>(
+    database: &D,
+    store: StoreId,
+    of: ProfileId,
+    select: &[Select],
+) -> Result<Option<Members>, PortError> {
+    let of = [of];
+    let mut walk = Walk::new(store, &of, select);
+    let (node_reads, mut cell_reads) = walk.reads();
+    for read in &mut cell_reads {
+        read.select.push(Select::Clock);
+    }
+    let (nodes, rows) =
+        futures_util::try_join!(database.nodes(&node_reads), database.read(&cell_reads))?;
+    let is_root = |node: &Node| node.dead.is_none() && node.pointer.is_none();
+    let is_given =
+        |(node, rows): (&Node, &CellRows)| !node.verdicts.is_empty() || rows.clock.is_some();
+    if !nodes.iter().all(is_root) || !nodes.iter().zip(&rows).all(is_given) {
+        return Ok(None);
+    }
+    walk.take(nodes, rows)?;
+    Ok(walk.finish(database).await?.pop())
+}
+
+/// A COLLECT on its way, for several profiles side by side.
+struct Walk<'a> {
+    store: StoreId,
+    of: &'a [ProfileId],
+    /// The rows wanted of every member.
+    select: &'a [Select],
+    sets: Vec<Members>,
+    known: Vec<BTreeSet<ProfileId>>,
+    /// Profiles whose links are still to be looked at, each with its set and with the pointer that led to it.
+    unwalked: Vec<(usize, ProfileId, Option<Pointer>)>,
+    /// Members known through a settled link, each with its set: only their rows are wanted.
+    unread: Vec<(usize, ProfileId)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(store: StoreId, of: &'a [ProfileId], select: &'a [Select]) -> Self {
+        let starts = of.iter().copied().enumerate();
+        Self {
+            store,
+            of,
+            select,
+            sets: vec![Members::default(); of.len()],
+            known: of.iter().map(|id| BTreeSet::from([*id])).collect(),
+            unwalked: starts.map(|(set, profile)| (set, profile, None)).collect(),
+            unread: Vec::new(),
+        }
+    }
+
+    async fn finish<D: Database>(mut self, database: &D) -> Result<Vec<Members>, PortError> {
+        while !self.unwalked.is_empty() || !self.unread.is_empty() {
+            let (nodes, cells) = self.reads();
+            let (nodes, rows) =
+                futures_util::try_join!(database.nodes(&nodes), database.read(&cells))?;
+            self.take(nodes, rows)?;
+        }
+        Ok(self.sets)
+    }
+
+    /// What the next round reads: a node and cells of everybody unwalked, then cells of everybody unread.
+    fn reads(&self) -> (Vec<NodeRead>, Vec<CellRead>) {
+        let store = self.store;
+        let nodes = self.unwalked.iter().map(|(_, profile, _)| NodeRead {
+            at: ProfileKey {
+                store,
+                profile: *profile,
+            },
+            verdicts: Verdicts::All,
+        });
+        let walked = self.unwalked.iter().map(|(_, profile, _)| {
+            let mut select = self.select.to_vec();
+            select.push(Select::LinksAndMembers);
+            (*profile, select)
+        });
+        let read = self.unread.iter();
+        let read = read.map(|(_, profile)| (*profile, self.select.to_vec()));
+        let cells = walked.chain(read).map(|(profile, select)| CellRead {
+            at: ProfileKey { store, profile },
+            select,
+        });
+        (nodes.collect(), cells.collect())
+    }
+
+    /// Takes the answers to [`reads`](Self::reads).
+    fn take(&mut self, nodes: Vec<Node>, rows: Vec<CellRows>) -> Result<(), PortError> {
+        let (unwalked, unread) = (
+            std::mem::take(&mut self.unwalked),
+            std::mem::take(&mut self.unread),
+        );
+        let mut rows = rows.into_iter();
+        for (((set, profile, linked), node), rows) in
+            unwalked.into_iter().zip(nodes).zip(rows.by_ref())
+        {
+            // A link never changes, nor does the pointer that it is about.
+            if let Some(Pointer { parent, .. }) = linked
+                && linked != node.pointer
+            {
+                return Err(not_pointing("collect", self.store, profile, parent));
+            }
+            for verdict in node
+                .verdicts
+                .iter()
+                .filter(|row| row.verdict == Verdict::Linked)
+            {
+                if verdict.child <= profile {
+                    return Err(not_pointing("collect", self.store, verdict.child, profile));
+                }
+                // A mark without the child's member row was seen alone by somebody, and the rest of its batch may be lost: a read
+                // repairs the rows that it selects, and finds select the mark only.
+                let settled = rows.members.contains(&verdict.child)
+                    && rows.links.iter().any(|link| {
+                        link.child == verdict.child && link.token == verdict.token && link.settled
+                    });
+                // Below a settled link the member rows hold the whole subtree, the child included.
+                if !settled && self.known[set].insert(verdict.child) {
+                    let pointer = Pointer {
+                        parent: profile,
+                        token: verdict.token,
+                    };
+                    self.unwalked.push((set, verdict.child, Some(pointer)));
+                }
+            }
+            for member in &rows.members {
+                if self.known[set].insert(*member) {
+                    self.unread.push((set, *member));
+                }
+            }
+            if profile == self.of[set] {
+                self.sets[set].pointer = node.pointer;
+            }
+            self.sets[set].rows.push((profile, rows));
+        }
+        for ((set, profile), rows) in unread.into_iter().zip(rows) {
+            self.sets[set].rows.push((profile, rows));
+        }
+        if self.select.is_empty() {
+            // Nothing is wanted of them but that they are members.
+            for (set, profile) in self.unread.drain(..) {
+                self.sets[set].rows.push((profile, CellRows::default()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// COPY: the writes to the parent's cells that settle one link, in one batch: a read may not see the mark without the rows.
