@@ -10,7 +10,7 @@ use crate::Profiles;
 use crate::environment::Environment;
 use crate::error::Trouble;
 use crate::ports::{Identity, OwnerRows, OwnersRead, Select};
-use crate::protocol::find::find_all;
+use crate::protocol::find::find_roots;
 use crate::read::canonical;
 
 /// Profiles in an answer at most (`memory-api.md` 6.7).
@@ -57,7 +57,7 @@ impl<E: Environment> Profiles<E> {
                 let (id_type, value) = (identifier.id_type.clone(), identifier.value.clone());
                 (*owner, vec![Select::Ident(id_type, value, *claim)])
             });
-            let mut found = find_all(database, store.id, starts.collect()).await?;
+            let mut found = find_roots(database, store.id, starts.collect()).await?;
             found.retain(|found| !found.rows.idents.is_empty());
             profiles.extend(canonical(&found));
             if profiles.len() >= PROFILES_MAX {

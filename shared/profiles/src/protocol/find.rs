@@ -56,7 +56,7 @@ pub(crate) struct Found {
     pub(crate) passed: Vec<Passed>,
     /// Whether a hint was followed.
     pub(crate) hinted: bool,
-    /// The clock row of every profile met, in order.
+    /// The clock row of every profile met, in order. That of the start only where [`find_all`] asked for it.
     pub(crate) clocks: Vec<Micros>,
     /// What was selected from the start's cells.
     pub(crate) rows: CellRows,
@@ -153,8 +153,8 @@ impl Walk {
     }
 }
 
-/// Finds the roots of all `starts`, each with the rows wanted from its own cells (the clock row and the hint are always
-/// among them). Answers come in the order of the starts.
+/// Finds the roots of all `starts`, each with the rows wanted from its own cells (the clock row and the hint are among them).
+/// Answers come in the order of the starts.
 ///
 /// # Errors
 /// [`PortError`], [`PortError::Corrupt`] where a pointer does not lead to an older profile.
@@ -163,7 +163,28 @@ pub(crate) async fn find_all<D: Database>(
     store: StoreId,
     starts: Vec<(ProfileId, Vec<Select>)>,
 ) -> Result<Vec<Found>, PortError> {
-    let mut walks = begin(database, store, starts).await?;
+    let walks = begin(database, store, starts, &[Select::Clock, Select::Root]).await?;
+    to_their_ends(database, store, walks).await
+}
+
+/// The same for whoever stamps nothing: without the clock row of a start.
+///
+/// # Errors
+/// As [`find_all`].
+pub(crate) async fn find_roots<D: Database>(
+    database: &D,
+    store: StoreId,
+    starts: Vec<(ProfileId, Vec<Select>)>,
+) -> Result<Vec<Found>, PortError> {
+    let walks = begin(database, store, starts, &[Select::Root]).await?;
+    to_their_ends(database, store, walks).await
+}
+
+async fn to_their_ends<D: Database>(
+    database: &D,
+    store: StoreId,
+    mut walks: Vec<Walk>,
+) -> Result<Vec<Found>, PortError> {
     while walks.iter().any(|walk| !walk.done) {
         hop(database, store, &mut walks).await?;
     }
@@ -174,6 +195,7 @@ async fn begin<D: Database>(
     database: &D,
     store: StoreId,
     starts: Vec<(ProfileId, Vec<Select>)>,
+    beside: &[Select],
 ) -> Result<Vec<Walk>, PortError> {
     let reads: Vec<NodeRead> = starts
         .iter()
@@ -188,8 +210,7 @@ async fn begin<D: Database>(
     let cells: Vec<CellRead> = starts
         .into_iter()
         .map(|(profile, mut select)| {
-            select.push(Select::Clock);
-            select.push(Select::Root);
+            select.extend_from_slice(beside);
             CellRead {
                 at: ProfileKey { store, profile },
                 select,
