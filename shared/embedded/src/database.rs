@@ -3,7 +3,9 @@
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
+use fjall::compaction::Leveled;
 use fjall::config::PartitioningPolicy;
 use fjall::{
     AbstractTree as _, CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Slice,
@@ -13,11 +15,15 @@ use fjall::{
 use crate::error::ReadError;
 use crate::layout::Space;
 use crate::layout::row::Row;
-use crate::memtables::Active;
+use crate::retired::InUse;
 use crate::versions::Versions;
 
 /// fjall's own least. Journals are replayed at start, so the bound is one on the time to start, too.
 const JOURNALS_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How large a table is made. A compaction takes a table and the ten below it, and the first level holds four of them: with fjall's
+/// 64 MiB that is hundreds of MiB in one go, and whoever syncs or reads meanwhile waits for longer.
+const TABLE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The open database.
 pub(crate) struct Store {
@@ -141,18 +147,26 @@ impl Store {
     pub(crate) fn rotate_full(
         &self,
         versions: &mut Versions,
-        active: &mut Active,
+        in_use: &mut InUse,
     ) -> fjall::Result<()> {
         for space in Space::ALL {
             let memtable = self.keyspace(space).tree.active_memtable();
             let is_full = memtable.size() > space.memtable_bytes();
-            active.note(space, memtable);
+            in_use.note_memtable(space, memtable);
             let is_crowded = space == Space::Cells && versions.is_crowded();
             if is_full || is_crowded {
                 self.rotate(space, versions)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes note of the tables that the keyspaces have now.
+    pub(crate) fn note_tables(&self, in_use: &mut InUse, now: Instant) {
+        for space in Space::ALL {
+            let tables = self.keyspace(space).tree.current_version();
+            in_use.note_tables(space, tables.id(), now, || Box::new(tables));
+        }
     }
 
     /// Has what a keyspace has in memory put into a table. What is counted of cells in memory begins anew with it.
@@ -236,10 +250,13 @@ fn builder(dir: &Path, cache_bytes: u64) -> fjall::DatabaseBuilder<Database> {
 fn keyspace(db: &Database, space: Space) -> fjall::Result<Keyspace> {
     db.keyspace(space.name(), || {
         // Filters and indices of tables are read in blocks of some KiB, but for those that stay in memory (filters of the first level,
-        // indices of the first two). As fjall has it, they are whole on the level after these, too: one for 64 MiB of rows is a MiB, and
-        // once they are more than the cache holds, a row that is looked up costs the reading and checking of several.
+        // indices of the first two). As fjall has it, they are whole on the level after these, too, and once they are more than the cache
+        // holds, a row that is looked up costs the reading and checking of several.
         KeyspaceCreateOptions::default()
             .max_memtable_size(space.memtable_bytes())
+            .compaction_strategy(Arc::new(
+                Leveled::default().with_table_target_size(TABLE_BYTES),
+            ))
             .filter_block_partitioning_policy(PartitioningPolicy::new([false, true]))
             .index_block_partitioning_policy(PartitioningPolicy::new([false, false, true]))
     })

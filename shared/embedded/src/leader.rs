@@ -16,8 +16,8 @@ use crate::group::Group;
 use crate::inject::Injection;
 use crate::log::retention;
 use crate::log::state::LogState;
-use crate::memtables::Active;
 use crate::queue::{Answer, GroupLimits, Job};
+use crate::retired::InUse;
 use crate::seal::Tip;
 use crate::staged::{Prepared, Staged};
 use crate::syncer::Pending;
@@ -34,6 +34,10 @@ const GROUP: GroupLimits = GroupLimits {
 const RETENTION_EVERY: Duration = Duration::from_secs(1);
 const RETENTION_AFTER_TROUBLE: Duration = Duration::from_secs(60);
 
+/// How often it is looked which tables there are, where something is written. fjall makes one version of them at a time, from what it
+/// writes in tens of milliseconds.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
 /// The leader's own state.
 pub(crate) struct Leader {
     shared: Arc<Shared>,
@@ -44,7 +48,9 @@ pub(crate) struct Leader {
     /// The journals when they were looked at last.
     journals: usize,
     versions: Versions,
-    active: Active,
+    in_use: InUse,
+    /// When the tables are looked at next.
+    look_at: Instant,
 }
 
 impl Leader {
@@ -52,7 +58,7 @@ impl Leader {
         shared: Arc<Shared>,
         log: LogState,
         to_syncer: SyncSender<Pending>,
-        active: Active,
+        in_use: InUse,
     ) -> Self {
         let tip = *shared.tip.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
@@ -63,7 +69,8 @@ impl Leader {
             retain_at: Instant::now(),
             journals: 1,
             versions: Versions::default(),
-            active,
+            in_use,
+            look_at: Instant::now(),
         }
     }
 
@@ -116,6 +123,10 @@ impl Leader {
                 Durability::Ordered => ordered.push(answer),
                 Durability::Durable => durable.push(answer),
             }
+        }
+        if began >= self.look_at {
+            self.look_at = began + LOOK_EVERY;
+            shared.store.note_tables(&mut self.in_use, began);
         }
         if began >= self.retain_at {
             self.retain_at = began + retain(&shared, &mut group);
@@ -170,7 +181,7 @@ impl Leader {
             .unwrap_or_else(PoisonError::into_inner) = self.tip;
         store.publish();
         store
-            .rotate_full(&mut self.versions, &mut self.active)
+            .rotate_full(&mut self.versions, &mut self.in_use)
             .map_err(|error| Failure::new("memtables", error))?;
         self.log.publish();
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);

@@ -32,9 +32,9 @@ use crate::layout::{self, Space, key};
 use crate::leader::Leader;
 use crate::log::groups::Groups;
 use crate::log::state::LogState;
-use crate::memtables::Active;
 use crate::options::Options;
 use crate::queue::Queue;
+use crate::retired::InUse;
 use crate::scrub;
 use crate::seal::{Seal, Tip};
 use crate::syncer::Syncer;
@@ -286,8 +286,8 @@ fn start(
         lock,
     });
     let (to_syncer, from_leader) = sync_channel(PENDING_SYNCS);
-    let (active, freer) = Active::new();
-    let mut leader = Leader::new(Arc::clone(&shared), log, to_syncer, active);
+    let (in_use, freer) = InUse::new();
+    let mut leader = Leader::new(Arc::clone(&shared), log, to_syncer, in_use);
     leader
         .before_start(move |group| {
             let stored = group.staged.row::<Number>(Space::Meta, key::PARTITIONS);
@@ -315,7 +315,7 @@ fn start(
         threads.push(spawn("kith-commit", move || leader.run())?);
         threads.push(spawn("kith-sync", move || syncer.run())?);
         threads.push(spawn("kith-disk", move || watch.run())?);
-        threads.push(spawn("kith-memtables", move || freer.run())?);
+        threads.push(spawn("kith-freer", move || freer.run())?);
         if !audit.unchecked.is_empty() {
             let shared = Arc::clone(&shared);
             threads.push(spawn("kith-check", move || {
