@@ -114,9 +114,11 @@ impl Freer {
             match next {
                 Ok(Retired::Memtable(memtable)) => memtables.push(memtable),
                 Ok(Retired::Tables(tables)) => drop(tables),
-                Err(RecvTimeoutError::Timeout) => memtables.retain(|m| Arc::strong_count(m) > 1),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            // Whatever came: tables may come more often than it times out.
+            memtables.retain(|memtable| Arc::strong_count(memtable) > 1);
         }
     }
 }
@@ -154,6 +156,28 @@ mod tests {
         drop(first);
         let by = who.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(by, freer.thread().id());
+        drop(in_use);
+        freer.join().unwrap();
+    }
+
+    #[test]
+    fn the_freer_frees_memtables_while_tables_keep_coming() {
+        let (mut in_use, freer) = InUse::new();
+        let freer = thread::spawn(move || freer.run());
+        let (freed, who) = mpsc::channel();
+        let first: Memtable = Arc::new(Rows(freed));
+        in_use.note_memtable(Space::Cells, Arc::clone(&first));
+        in_use.note_memtable(Space::Cells, Arc::new(()));
+        let began = Instant::now();
+        let mut held = Some(first);
+        let by = (1..1_000).find_map(|number| {
+            in_use.note_tables(Space::Cells, number, began, || Box::new(()));
+            if number == 10 {
+                drop(held.take());
+            }
+            who.recv_timeout(EVERY / 10).ok()
+        });
+        assert_eq!(by, Some(freer.thread().id()));
         drop(in_use);
         freer.join().unwrap();
     }
