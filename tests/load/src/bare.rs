@@ -6,6 +6,7 @@ mod cql;
 mod drain;
 mod http;
 mod log;
+mod together;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kith_domain::traits::{CellBytes, TraitValue, TraitWrite};
 use kith_scylla::{Bare, CqlConfig};
+use scylla::client::session::Session;
 use scylla::response::PagingState;
 use scylla::response::query_result::QueryResult;
 use scylla::statement::prepared::PreparedStatement;
@@ -14,6 +15,7 @@ use scylla::value::MaybeUnset;
 use uuid::Uuid;
 
 use crate::calm::calm;
+use crate::counted::Work;
 use crate::population::{internal, profile};
 use crate::step_loop::closed_loop;
 
@@ -121,6 +123,16 @@ impl Kind {
         }
     }
 
+    /// The one that does this work for a request with so many identifiers.
+    pub(super) fn of(work: &Work, identifiers: usize) -> Option<Self> {
+        let does = |kind: &Self| {
+            let (operation, collection) = kind.labels();
+            let is_of = |own| own == identifiers;
+            Work::statement(operation, collection) == *work && kind.identifiers().is_none_or(is_of)
+        };
+        Self::ALL.into_iter().find(does)
+    }
+
     /// Of requests with how many identifiers it is, where that matters.
     pub(super) const fn identifiers(self) -> Option<usize> {
         match self {
@@ -182,7 +194,7 @@ impl Statements {
         kind: Kind,
         values: impl scylla::serialize::row::SerializeRow,
     ) -> Result<QueryResult> {
-        let session = self.bare.session();
+        let session = self.session();
         Ok(session
             .execute_unpaged(self.statement(kind)?, values)
             .await?)
@@ -193,13 +205,23 @@ impl Statements {
         kind: Kind,
         values: impl scylla::serialize::row::SerializeRow,
     ) -> Result<()> {
-        let (session, start) = (self.bare.session(), PagingState::start());
+        let (session, start) = (self.session(), PagingState::start());
         let statement = self.statement(kind)?;
         let (answer, _) = session
             .execute_single_page(statement, values, start)
             .await?;
         answer.into_rows_result()?;
         Ok(())
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        self.bare.session()
+    }
+
+    /// Sends it once, for whoever is next.
+    pub(super) async fn send_next(&self, kind: Kind) -> Result<()> {
+        self.send(kind, self.next.fetch_add(1, Ordering::Relaxed))
+            .await
     }
 
     /// Sends it once, for person `n`: a known one where it reads or writes again, a new one where it claims or joins.
@@ -284,7 +306,7 @@ impl Statements {
         for _ in &values {
             batch.append_statement(statement.clone());
         }
-        self.bare.session().batch(&batch, values).await?;
+        self.session().batch(&batch, values).await?;
         Ok(())
     }
 
@@ -332,13 +354,12 @@ pub(super) async fn measure(
     at_once: usize,
     limit: Duration,
 ) -> Result<f64> {
-    calm(statements.bare.session()).await?;
+    calm(statements.session()).await?;
     let shared = Arc::clone(statements);
     let done = closed_loop(vec![(); at_once], limit, move |()| {
         let statements = Arc::clone(&shared);
         async move {
-            let n = statements.next.fetch_add(1, Ordering::Relaxed);
-            statements.send(kind, n).await?;
+            statements.send_next(kind).await?;
             Ok(((), Some(())))
         }
     });

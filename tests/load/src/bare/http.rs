@@ -36,6 +36,11 @@ impl Server {
         })
     }
 
+    /// Where it answers.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sends one request for so long; how many are answered a second.
     pub(super) async fn measure(
         &self,
@@ -51,17 +56,23 @@ impl Server {
         let done = closed_loop(connections, limit, move |mut connection| {
             let request = Arc::clone(&request);
             async move {
-                let (status, body) = connection.send(&request).await?;
-                let answer: Value = serde_json::from_slice(&body)?;
-                ensure!(
-                    status == 202 && answer["id"] == ANSWER,
-                    "{status}: {answer}"
-                );
+                ask(&mut connection, &request).await?;
                 Ok((connection, Some(())))
             }
         });
         Ok(done.await?.rate())
     }
+}
+
+/// Sends a request, and looks at its answer.
+pub(super) async fn ask(connection: &mut Connection, request: &[u8]) -> Result<()> {
+    let (status, body) = connection.send(request).await?;
+    let answer: Value = serde_json::from_slice(&body)?;
+    ensure!(
+        status == 202 && answer["id"] == ANSWER,
+        "{status}: {answer}"
+    );
+    Ok(())
 }
 
 async fn answer(body: web::Bytes) -> HttpResponse {

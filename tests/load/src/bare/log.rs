@@ -1,7 +1,7 @@
 //! The log: records of the service, with its settings of the client library, into a topic of ours and out of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{self, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use tokio::task::JoinHandle;
 
 use super::{Sample, kafka};
 use crate::population::internal;
@@ -23,14 +24,38 @@ use crate::step_loop::closed_loop;
 const KEY: u64 = 21;
 /// How long one record may take to come.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one that follows the topic waits before it looks whether it is over.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A topic, and what goes into it.
 #[derive(Debug)]
 pub(super) struct Topic {
     place: Place,
+    records: Records,
+}
+
+/// Records for a topic.
+#[derive(Debug, Clone)]
+pub(super) struct Records {
     producer: Producer,
+    topic: Arc<str>,
     sample: Sample,
     next: Arc<AtomicU64>,
+}
+
+impl Records {
+    /// Sends one, and waits for its acknowledgement.
+    pub(super) async fn produce_one(&self) -> Result<()> {
+        let key = internal(self.next.fetch_add(1, Ordering::Relaxed), KEY);
+        let record = FutureRecord::to(&self.topic)
+            .key(key.as_bytes())
+            .payload(&self.sample.payload[..])
+            .headers(headers(&self.sample.headers));
+        let sent = self.producer.0.send_result(record);
+        let delivery = sent.map_err(|(error, _)| error)?.await?;
+        delivery.map_err(|(error, _)| error)?;
+        Ok(())
+    }
 }
 
 /// The library's producer, which has no `Debug`.
@@ -52,32 +77,27 @@ impl Topic {
         let kafka = kafka(&place);
         ensure_topics(&kafka).await?;
         let settings = ClientConfig::from_iter(producer_settings(&kafka)?);
-        Ok(Self {
+        let records = Records {
             producer: Producer(settings.create()?),
-            place,
+            topic: Arc::from(place.topic.as_str()),
             sample,
             next: Arc::default(),
-        })
+        };
+        Ok(Self { place, records })
+    }
+
+    /// What goes into it.
+    pub(super) fn records(&self) -> Records {
+        self.records.clone()
     }
 
     /// Sends records for so long, each waiting for its acknowledgement; how many a second.
     pub(super) async fn produce(&self, at_once: usize, limit: Duration) -> Result<f64> {
-        let (producer, next) = (self.producer.clone(), Arc::clone(&self.next));
-        let (topic, sample) = (
-            Arc::<str>::from(self.place.topic.as_str()),
-            self.sample.clone(),
-        );
+        let records = self.records();
         let done = closed_loop(vec![(); at_once], limit, move |()| {
-            let key = internal(next.fetch_add(1, Ordering::Relaxed), KEY);
-            let (producer, topic, sample) = (producer.clone(), Arc::clone(&topic), sample.clone());
+            let records = records.clone();
             async move {
-                let record = FutureRecord::to(&topic)
-                    .key(key.as_bytes())
-                    .payload(&sample.payload[..])
-                    .headers(headers(&sample.headers));
-                let sent = producer.0.send_result(record);
-                let delivery = sent.map_err(|(error, _)| error)?.await?;
-                delivery.map_err(|(error, _)| error)?;
+                records.produce_one().await?;
                 Ok(((), Some(())))
             }
         });
@@ -87,15 +107,9 @@ impl Topic {
     /// Reads all that is in the topic; how many records a second, from the first on.
     pub(super) async fn consume(&self) -> Result<f64> {
         let ends = ends(&self.place, &self.place.topic).await?;
-        let place = self.place.clone();
+        let from = ends.keys().map(|partition| (*partition, Offset::Beginning));
+        let consumer = self.consumer(from)?;
         tokio::task::spawn_blocking(move || {
-            let settings = consumer_settings(&kafka(&place))?;
-            let consumer: BaseConsumer = ClientConfig::from_iter(settings).create()?;
-            let mut from = TopicPartitionList::new();
-            for partition in ends.keys() {
-                from.add_partition_offset(&place.topic, *partition, Offset::Beginning)?;
-            }
-            consumer.assign(&from)?;
             let wanted: i64 = ends.values().sum();
             let mut bytes = taken(&consumer)?;
             let began = Instant::now();
@@ -106,6 +120,37 @@ impl Topic {
             Ok((wanted - 1).max(1) as f64 / began.elapsed().as_secs_f64())
         })
         .await?
+    }
+
+    /// Reads what comes from now on until it is over; how many records.
+    pub(super) async fn follow(&self, is_over: Arc<AtomicBool>) -> Result<JoinHandle<Result<u64>>> {
+        let ends = ends(&self.place, &self.place.topic).await?;
+        let from = ends
+            .into_iter()
+            .map(|(partition, end)| (partition, Offset::Offset(end)));
+        let consumer = self.consumer(from)?;
+        Ok(tokio::task::spawn_blocking(move || {
+            let mut records = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                if let Some(record) = consumer.poll(PAUSE) {
+                    let record = record?;
+                    records += u64::from(record.payload().map(Bytes::copy_from_slice).is_some());
+                }
+            }
+            Ok(records)
+        }))
+    }
+
+    /// A consumer with the service's settings, at these places.
+    fn consumer(&self, from: impl Iterator<Item = (i32, Offset)>) -> Result<BaseConsumer> {
+        let settings = consumer_settings(&kafka(&self.place))?;
+        let consumer: BaseConsumer = ClientConfig::from_iter(settings).create()?;
+        let mut places = TopicPartitionList::new();
+        for (partition, offset) in from {
+            places.add_partition_offset(&self.place.topic, partition, offset)?;
+        }
+        consumer.assign(&places)?;
+        Ok(consumer)
     }
 }
 

@@ -31,6 +31,8 @@ identifier more, `merge` two known people who turn out to be one, `mixed` are 90
 kind of work at a time, with the drivers and nothing else: the services' own texts, consistency, settings, records and as many at once, in \
 the same tables, for half as long. The ceiling is 1 / sum(n / R): n is how often a request has something done for it, as both services have \
 counted it when the last is answered (what the worker does meanwhile is in it), and R the rate of its bare loop in the same repetition. \
+The `together` rate is that of one bare loop that does all of a request's work, as often as it was counted, by the same drivers at once, \
+while another consumes: what the servers give when no kind of work has them for itself. \
 Every loop begins when Cassandra has nothing left to compact. \
 Repetitions of all loops are interleaved; figures are medians, those of a part of the ceiling of each repetition's own. New people get ids \
 that nobody else has, all others the id that they must have; at the end as many are listed as there are, and of every fiftieth that nobody \
@@ -53,6 +55,8 @@ struct Series {
     rates: Vec<f64>,
     ceilings: Vec<f64>,
     parts: Vec<f64>,
+    together: Vec<f64>,
+    parts_of_together: Vec<f64>,
     p50_ms: Vec<f64>,
     p99_ms: Vec<f64>,
     ingest_ms: Vec<f64>,
@@ -78,6 +82,11 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
         }
         for (load, series) in Load::ALL.into_iter().zip(&mut all) {
             let measured = pipeline.measure(load, limit).await?;
+            if is_held_to_a_target(load) {
+                let (each, identifiers) = (&measured.each, load.identifiers());
+                let together = bare.together(each, identifiers, limit / 2, &request);
+                series.push_together(measured.asked.rate, together.await?);
+            }
             series.push(load, measured, &rates)?;
         }
     }
@@ -124,6 +133,12 @@ impl Series {
         Ok(())
     }
 
+    /// What the drivers alone gave, with all of a request's work in one loop, right after ours gave `rate`.
+    fn push_together(&mut self, rate: f64, together: f64) {
+        self.together.push(together);
+        self.parts_of_together.push(rate / together);
+    }
+
     fn figures(&self, load: Load) -> Vec<Figure> {
         let name = load.name();
         let (rate, spread) = middle_and_spread(&self.rates);
@@ -146,6 +161,17 @@ impl Series {
             ),
             part,
         ];
+        if is_held_to_a_target(load) {
+            let part = median(&self.parts_of_together);
+            figures.extend([
+                shown(
+                    &format!("{name}_together_rate"),
+                    median(&self.together),
+                    "requests/s",
+                ),
+                shown(&format!("{name}_of_together"), part, "of the bare rate"),
+            ]);
+        }
         let more = [
             ("p50", &self.p50_ms, "ms"),
             ("p99", &self.p99_ms, "ms"),
@@ -168,6 +194,10 @@ impl Series {
         }
         figures
     }
+}
+
+fn is_held_to_a_target(load: Load) -> bool {
+    matches!(load, Load::New(_) | Load::Known(_))
 }
 
 /// A record as the service has written it.
