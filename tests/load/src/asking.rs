@@ -7,11 +7,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::people::{Load, People};
+use crate::caller::Caller;
+use crate::closed_loop::{Answered, Create};
+use crate::open_loop::{self, Latencies};
+use crate::people::{Ask, Load, People, Person, contact};
 use crate::spread::Times;
 use crate::step_loop::closed_loop;
+use crate::walk::count;
 use kith_tests::message::create;
 use kith_tests::wire::Connection;
+
+/// How long the people that a case begins with may take.
+const SETTLING: Duration = Duration::from_secs(300);
+/// Of each kind so many people are there for each that asks at once.
+const PEOPLE_EACH: usize = 4;
+/// Of so many people one is looked up at the end.
+const LOOKED_AT: usize = 50;
 
 /// What callers were answered.
 #[derive(Debug)]
@@ -68,10 +79,7 @@ pub async fn ask(
             );
             let answer: Value = serde_json::from_slice(&body)?;
             let id = answer["id"].as_str().context("no id")?.to_owned();
-            let (mut who, is_new) = (ask.who.clone(), ask.who.id.is_empty());
-            ensure!(is_new || who.id == id, "{who:?} became {id}");
-            who.id = id;
-            Ok((connection, Some((is_new.then_some(who), took))))
+            Ok((connection, Some((newcomer(ask.who, id)?, took))))
         }
     });
     let done = done.await.with_context(|| load.name())?;
@@ -93,6 +101,87 @@ pub async fn ask(
         rate,
         times,
     })
+}
+
+/// Asks by a schedule, whether the ones before are answered or not, over so many connections. Answers are judged as those of [`ask`];
+/// their times count from when each was to be sent.
+///
+/// # Errors
+/// When an answer is wrong.
+pub async fn ask_by(
+    address: SocketAddr,
+    people: &Mutex<People>,
+    load: Load,
+    connections: usize,
+    schedule: &[Duration],
+) -> Result<Latencies> {
+    let asks: Option<Vec<Ask>> = locked(people, |people| {
+        people.begin(load);
+        schedule.iter().map(|_| people.ask(load)).collect()
+    });
+    let asks = asks.context("nobody is left to be asked for")?;
+    let request = |number: usize| Create {
+        person: number,
+        request: create(&json!({ "Contact": asks[number].contact })),
+    };
+    let outcome = open_loop::run(address, connections, schedule, request).await?;
+    for Answered { person, id, .. } in outcome.answers {
+        if let Some(newcomer) = newcomer(asks[person].who.clone(), id)? {
+            locked(people, |people| people.met(newcomer))?;
+        }
+    }
+    Ok(outcome.latencies)
+}
+
+/// Judges an answer about somebody; whoever was new has its id from now on.
+fn newcomer(mut who: Person, id: String) -> Result<Option<Person>> {
+    let is_new = who.id.is_empty();
+    ensure!(is_new || who.id == id, "{who:?} became {id}");
+    who.id = id;
+    Ok(is_new.then_some(who))
+}
+
+/// Makes the people that a case begins with, of these numbers of identifiers.
+///
+/// # Errors
+/// When an answer is wrong.
+pub async fn settle(
+    address: SocketAddr,
+    people: &Arc<Mutex<People>>,
+    kinds: &[usize],
+    at_once: usize,
+) -> Result<()> {
+    for kind in kinds {
+        let most = Some(at_once * PEOPLE_EACH);
+        ask(address, people, Load::New(*kind), at_once, SETTLING, most).await?;
+    }
+    Ok(())
+}
+
+/// Everybody is there once, and whoever was left as they were made is found by all identifiers; of these one of fifty is looked up.
+///
+/// # Errors
+/// When it is not so.
+pub async fn check(caller: &Caller, people: &Mutex<People>) -> Result<()> {
+    let (made, merged) = locked(people, |people| people.counts());
+    let listed = count(caller).await?;
+    ensure!(
+        listed == u64::try_from(made - merged)?,
+        "{listed} are listed of {made}, of whom {merged} were merged"
+    );
+    let looked_at: Vec<Person> = locked(people, |people| {
+        people.untouched().step_by(LOOKED_AT).cloned().collect()
+    });
+    for person in looked_at {
+        let said = contact(&person, "");
+        for (name, id_type) in [("email", "email"), ("phone", "phone"), ("chatId", "chat")] {
+            if let Some(value) = said[name].as_str() {
+                let owners = caller.owners(id_type, value).await?;
+                ensure!(owners == [person.id.clone()], "{person:?} is {owners:?}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Looks at, or changes, who there is.

@@ -8,9 +8,11 @@ mod standalone_allocations;
 mod standalone_bulk;
 mod standalone_create;
 mod standalone_growth;
+mod standalone_loads;
 mod standalone_overload;
 mod standalone_requests;
 mod standalone_versus_postgres;
+mod standalone_worker;
 mod tracing;
 mod worker_drain;
 
@@ -32,6 +34,10 @@ pub enum Case {
     StandaloneBulk,
     /// Creates on the standalone.
     StandaloneCreate,
+    /// Creates of all kinds on the standalone.
+    StandaloneLoads,
+    /// The worker of the standalone.
+    StandaloneWorker,
     /// Creates on the standalone, beside those on PostgreSQL.
     StandaloneVersusPostgres,
     /// More callers than the standalone takes.
@@ -56,10 +62,12 @@ pub enum Case {
 
 impl Case {
     /// All of them, in the order of the page.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::StandaloneGrowth,
         Self::StandaloneBulk,
         Self::StandaloneCreate,
+        Self::StandaloneLoads,
+        Self::StandaloneWorker,
         Self::StandaloneVersusPostgres,
         Self::StandaloneOverload,
         Self::StandaloneAllocations,
@@ -79,6 +87,8 @@ impl Case {
             Self::StandaloneGrowth => "standalone-growth",
             Self::StandaloneBulk => "standalone-bulk",
             Self::StandaloneCreate => "standalone-create",
+            Self::StandaloneLoads => "standalone-loads",
+            Self::StandaloneWorker => "standalone-worker",
             Self::StandaloneVersusPostgres => standalone_versus_postgres::NAME,
             Self::StandaloneOverload => "standalone-overload",
             Self::StandaloneAllocations => "standalone-allocations",
@@ -99,6 +109,8 @@ impl Case {
             Self::StandaloneGrowth => standalone_growth::ABOUT,
             Self::StandaloneBulk => standalone_bulk::ABOUT,
             Self::StandaloneCreate => standalone_create::ABOUT,
+            Self::StandaloneLoads => standalone_loads::ABOUT,
+            Self::StandaloneWorker => standalone_worker::ABOUT,
             Self::StandaloneVersusPostgres => standalone_versus_postgres::ABOUT,
             Self::StandaloneOverload => standalone_overload::ABOUT,
             Self::StandaloneAllocations => standalone_allocations::ABOUT,
@@ -119,6 +131,8 @@ impl Case {
             Self::StandaloneGrowth
             | Self::StandaloneBulk
             | Self::StandaloneCreate
+            | Self::StandaloneLoads
+            | Self::StandaloneWorker
             | Self::StandaloneVersusPostgres
             | Self::StandaloneOverload
             | Self::StandaloneAllocations
@@ -140,6 +154,8 @@ impl Case {
             Self::StandaloneGrowth
             | Self::StandaloneBulk
             | Self::StandaloneCreate
+            | Self::StandaloneLoads
+            | Self::StandaloneWorker
             | Self::StandaloneOverload
             | Self::StandaloneAllocations
             | Self::StandaloneRequests
@@ -159,6 +175,8 @@ impl Case {
             Self::StandaloneGrowth
             | Self::StandaloneBulk
             | Self::StandaloneCreate
+            | Self::StandaloneLoads
+            | Self::StandaloneWorker
             | Self::StandaloneVersusPostgres
             | Self::StandaloneOverload
             | Self::StandaloneAllocations
@@ -266,7 +284,7 @@ impl Case {
                      --growth-ms {growth_ms} --repetitions {repetitions}"
                 )
             }
-            Self::PipelineCreate | Self::Tracing => {
+            Self::StandaloneLoads | Self::PipelineCreate | Self::Tracing => {
                 let Settings {
                     in_flight,
                     loop_ms,
@@ -282,6 +300,19 @@ impl Case {
                     ..
                 } = settings;
                 format!("--backlog {backlog} --repetitions {repetitions}")
+            }
+            Self::StandaloneWorker => {
+                let Settings {
+                    backlog,
+                    in_flight,
+                    changes,
+                    loop_ms,
+                    repetitions,
+                    ..
+                } = settings;
+                format!(
+                    "--backlog {backlog} --in-flight {in_flight} --changes {changes} --loop-ms {loop_ms} --repetitions {repetitions}"
+                )
             }
             Self::Freshness => {
                 let Settings {
@@ -304,6 +335,8 @@ impl Case {
             Self::StandaloneGrowth => standalone_growth::run(settings).await,
             Self::StandaloneBulk => standalone_bulk::run(settings).await,
             Self::StandaloneCreate => standalone_create::run(settings).await,
+            Self::StandaloneLoads => standalone_loads::run(settings).await,
+            Self::StandaloneWorker => standalone_worker::run(settings).await,
             Self::StandaloneVersusPostgres => standalone_versus_postgres::run(settings).await,
             Self::StandaloneOverload => standalone_overload::run(settings).await,
             Self::StandaloneAllocations => standalone_allocations::run(settings).await,

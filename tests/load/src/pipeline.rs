@@ -10,18 +10,17 @@ use kith_tests::pair::{Pair, Shape};
 use kith_tests::process::Process;
 use kith_tests::servers::{Place, cql_nodes, kafka_bootstrap};
 
-use crate::asking::{Asked, ask, locked};
+use crate::asking::{Asked, ask, ask_by, settle};
 use crate::bare::cql;
 use crate::calm::calm;
 use crate::counted::Counts;
+use crate::open_loop::{Latencies, schedule};
 use crate::people::{Load, People};
 use crate::process::{idle, processor_seconds};
 use crate::spread::median;
 
-/// How long the people that a case begins with may take.
-const SETTLING: Duration = Duration::from_secs(300);
-/// Of each kind so many people are there for each that asks at once.
-const PEOPLE_EACH: usize = 4;
+/// Connections of those who do not wait for answers.
+const CONNECTIONS: usize = 256;
 
 /// A place of a case's own on the servers of this run, migrated.
 ///
@@ -99,16 +98,8 @@ impl Pipeline {
     /// # Errors
     /// When an answer is wrong.
     pub async fn settle(&self, kinds: &[usize]) -> Result<()> {
-        for kind in kinds {
-            let most = Some(self.at_once * PEOPLE_EACH);
-            self.ask(Load::New(*kind), SETTLING, most).await?;
-        }
+        settle(self.address()?, &self.people, kinds, self.at_once).await?;
         self.idle().await
-    }
-
-    async fn ask(&self, load: Load, limit: Duration, most: Option<usize>) -> Result<Asked> {
-        let address = self.address()?;
-        ask(address, &self.people, load, self.at_once, limit, most).await
     }
 
     /// One repetition of a load, from one moment at which services and database are idle to the next.
@@ -120,7 +111,8 @@ impl Pipeline {
         let all: Vec<&Process> = self.pair.ingests.iter().chain(&self.pair.workers).collect();
         let before = Counts::of(&all).await?;
         let used = (seconds(&self.pair.ingests)?, seconds(&self.pair.workers)?);
-        let asked = self.ask(load, limit, None).await?;
+        let (address, people) = (self.address()?, &self.people);
+        let asked = ask(address, people, load, self.at_once, limit, None).await?;
         let after = Counts::of(&all).await?;
         self.idle().await?;
         let each_ms = |seconds: f64| 1e3 * seconds / asked.answers as f64;
@@ -132,16 +124,29 @@ impl Pipeline {
         })
     }
 
+    /// The times of requests that come so many a second, whether the ones before are answered or not.
+    ///
+    /// # Errors
+    /// When an answer is wrong.
+    pub async fn open(
+        &self,
+        load: Load,
+        rate: f64,
+        limit: Duration,
+        seed: u64,
+    ) -> Result<Latencies> {
+        calm(self.database.session()).await?;
+        let (address, people) = (self.address()?, &self.people);
+        let times = schedule(rate, limit, seed);
+        let latencies = ask_by(address, people, load, CONNECTIONS, &times).await?;
+        self.idle().await?;
+        Ok(latencies)
+    }
+
     async fn idle(&self) -> Result<()> {
         let all = self.pair.ingests.iter().chain(&self.pair.workers);
         futures_util::future::try_join_all(all.map(idle)).await?;
         Ok(())
-    }
-
-    /// How many were made, and how many of them were merged into others.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        locked(&self.people, |people| people.counts())
     }
 }
 

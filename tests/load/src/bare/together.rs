@@ -26,6 +26,7 @@ enum Step {
 struct Shares(Vec<(Step, f64)>);
 
 impl Shares {
+    /// What no bare loop does is left out; the ceiling says that it is little.
     fn of(each: &Counts, identifiers: usize) -> Self {
         let steps = each.0.iter().filter_map(|(work, count)| {
             let step = match work {
@@ -92,8 +93,9 @@ impl Bare {
         });
         let done = done.await;
         is_over.store(true, Ordering::Relaxed);
-        ensure!(consuming.await?? > 0, "nothing was consumed");
-        Ok(done?.rate())
+        let (consumed, done) = (consuming.await??, done?);
+        ensure!(consumed > 0, "nothing was consumed");
+        Ok(done.rate())
     }
 }
 

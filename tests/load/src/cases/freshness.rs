@@ -1,5 +1,6 @@
 //! From a change to its reader, through the log and the worker.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -37,84 +38,132 @@ struct Seen {
     looks: u32,
 }
 
+/// When each of a run of changes was accepted, and when it was seen.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// Changes a second.
+    rate: f64,
+    answered: Times,
+    visible: Times,
+    looks: u32,
+    count: u32,
+}
+
 pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let (place, at_once) = (place().await?, settings.in_flight);
     let people = Arc::new(Mutex::new(People::none(at_once)));
     let pipeline = Pipeline::start(&place, Shape::single(), people, at_once).await?;
     pipeline.settle(&[1]).await?;
-    let caller = Caller::new(pipeline.pair.api().base())?;
     let address = pipeline.address()?;
-    locked(&pipeline.people, |people| people.begin(Load::Known(1)));
-
-    let whole = Duration::from_millis(settings.loop_ms) * u32::try_from(settings.repetitions)?;
-    let changes = whole.as_secs_f64() * f64::from(settings.changes);
-    let (began, mut running) = (tokio::time::Instant::now(), JoinSet::new());
-    for number in 0_u32.. {
-        if f64::from(number) >= changes {
-            break;
-        }
-        let due = began + Duration::from_secs(1) * number / settings.changes;
-        tokio::time::sleep_until(due).await;
-        let (caller, people) = (caller.clone(), Arc::clone(&pipeline.people));
-        running.spawn(async move {
-            let mut who = locked(&people, |people| people.ask(Load::Known(1)));
-            let who = who.take().context("nobody is known")?.who;
-            let name = format!("Changed {number}");
-            let request = create(&json!({ "Contact": contact(&who, &name) }));
-            let mut connection = Connection::open(address).await?;
-            let (status, body) = connection.send(&request).await?;
-            let (answered, accepted) = (due.elapsed(), Instant::now());
-            ensure!(
-                status == 202,
-                "{status}: {}",
-                String::from_utf8_lossy(&body)
-            );
-            let mut looks = 1;
-            while caller.traits(&who.id).await?["Contact"]["firstName"] != name.as_str() {
-                ensure!(accepted.elapsed() < PATIENCE, "{who:?} does not change");
-                looks += 1;
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-            Ok(Seen {
-                answered,
-                visible: accepted.elapsed(),
-                looks,
-            })
-        });
-    }
-    let (mut answered, mut visible, mut looks) = (Times::default(), Times::default(), 0);
-    let mut count = 0_u32;
-    while let Some(seen) = running.join_next().await {
-        let seen = seen??;
-        answered.push(seen.answered);
-        visible.push(seen.visible);
-        looks += seen.looks;
-        count += 1;
-    }
-    let rate = f64::from(count) / began.elapsed().as_secs_f64();
+    let changes = Changes::measure(address, &pipeline.people, settings).await?;
     let ingest = memory(pipeline.ingest()?)?;
     let worker = memory(pipeline.pair.workers.first().context("a worker")?)?;
     pipeline.pair.stop().await?;
 
-    let mut figures = vec![
-        shown("changes", f64::from(count), "changes"),
-        shown("rate", rate, "changes/s"),
-        shown("looks", f64::from(looks) / f64::from(count), "a change"),
-    ];
-    for (what, times) in [("accepted", answered), ("visible", visible)] {
-        figures.extend([
-            shown(&format!("{what}_p50"), times.quantile_ms(0.5), "ms"),
-            shown(&format!("{what}_p99"), times.quantile_ms(0.99), "ms"),
-            shown(&format!("{what}_worst"), times.worst_ms(), "ms"),
-        ]);
+    let mut figures = changes.figures(NAME);
+    for (who, memory) in [("ingest", ingest), ("worker", worker)] {
+        let name = format!("{NAME}.{who}_memory_at_most");
+        figures.push(Figure::shown(&name, memory.peak, "MiB"));
     }
-    figures.extend([
-        shown("ingest_memory_at_most", ingest.peak, "MiB"),
-        shown("worker_memory_at_most", worker.peak, "MiB"),
-    ]);
     Ok(figures)
 }
 
-fn shown(what: &str, value: f64, unit: &str) -> Figure {
-    Figure::shown(&format!("{NAME}.{what}"), value, unit)
+impl Changes {
+    /// Changes known people with one identifier each.
+    ///
+    /// # Errors
+    /// When an answer is wrong, or a change is never seen.
+    pub(super) async fn measure(
+        address: SocketAddr,
+        people: &Arc<Mutex<People>>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let caller = Caller::new(&format!("http://{address}"))?;
+        locked(people, |people| people.begin(Load::Known(1)));
+        let whole = Duration::from_millis(settings.loop_ms) * u32::try_from(settings.repetitions)?;
+        let changes = whole.as_secs_f64() * f64::from(settings.changes);
+        let (began, mut running) = (tokio::time::Instant::now(), JoinSet::new());
+        for number in 0_u32.. {
+            if f64::from(number) >= changes {
+                break;
+            }
+            let due = began + Duration::from_secs(1) * number / settings.changes;
+            tokio::time::sleep_until(due).await;
+            running.spawn(change(
+                address,
+                caller.clone(),
+                Arc::clone(people),
+                number,
+                due,
+            ));
+        }
+        let (mut answered, mut visible) = (Times::default(), Times::default());
+        let (mut looks, mut count) = (0, 0_u32);
+        while let Some(seen) = running.join_next().await {
+            let seen = seen??;
+            answered.push(seen.answered);
+            visible.push(seen.visible);
+            looks += seen.looks;
+            count += 1;
+        }
+        Ok(Self {
+            rate: f64::from(count) / began.elapsed().as_secs_f64(),
+            answered,
+            visible,
+            looks,
+            count,
+        })
+    }
+
+    /// What was found, for a case.
+    pub(super) fn figures(&self, case: &str) -> Vec<Figure> {
+        let shown = |what: &str, value, unit| Figure::shown(&format!("{case}.{what}"), value, unit);
+        let looks = f64::from(self.looks) / f64::from(self.count);
+        let mut figures = vec![
+            shown("changes", f64::from(self.count), "changes"),
+            shown("rate", self.rate, "changes/s"),
+            shown("looks", looks, "a change"),
+        ];
+        for (what, times) in [("accepted", &self.answered), ("visible", &self.visible)] {
+            figures.extend([
+                shown(&format!("{what}_p50"), times.quantile_ms(0.5), "ms"),
+                shown(&format!("{what}_p99"), times.quantile_ms(0.99), "ms"),
+                shown(&format!("{what}_worst"), times.worst_ms(), "ms"),
+            ]);
+        }
+        figures
+    }
+}
+
+/// Changes somebody's name when it is due, and looks until it is seen.
+async fn change(
+    address: SocketAddr,
+    caller: Caller,
+    people: Arc<Mutex<People>>,
+    number: u32,
+    due: tokio::time::Instant,
+) -> Result<Seen> {
+    let mut who = locked(&people, |people| people.ask(Load::Known(1)));
+    let who = who.take().context("nobody is known")?.who;
+    let name = format!("Changed {number}");
+    let request = create(&json!({ "Contact": contact(&who, &name) }));
+    let mut connection = Connection::open(address).await?;
+    let (status, body) = connection.send(&request).await?;
+    let (answered, accepted) = (due.elapsed(), Instant::now());
+    ensure!(
+        status == 202,
+        "{status}: {}",
+        String::from_utf8_lossy(&body)
+    );
+    let mut looks = 1;
+    while caller.traits(&who.id).await?["Contact"]["firstName"] != name.as_str() {
+        ensure!(accepted.elapsed() < PATIENCE, "{who:?} does not change");
+        looks += 1;
+        tokio::time::sleep(AGAIN_AFTER).await;
+    }
+    Ok(Seen {
+        answered,
+        visible: accepted.elapsed(),
+        looks,
+    })
 }

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use kith_tests::pair::Shape;
 use kith_tests::servers::Place;
 use kith_tests::topics;
 use serde_json::json;
 
-use crate::asking::locked;
+use crate::asking::check;
 use crate::bare::{Bare, Rates, Sample, ceiling};
 use crate::caller::Caller;
 use crate::counted::{Counts, Work};
 use crate::figure::Figure;
+use crate::open_loop::Latencies;
 use crate::people::{KINDS, Load, People, Person, contact};
 use crate::pipeline::{Measured, Pipeline, middle_and_spread, place};
 use crate::process::memory;
 use crate::settings::Settings;
 use crate::spread::median;
-use crate::walk::count;
 use kith_tests::message::create;
 
 pub(super) const ABOUT: &str = "Callers of Create Profile at one `ingest-api`, with one `trait-worker` behind it, on one Cassandra and one Kafka: so many at once, \
@@ -33,7 +33,8 @@ the same tables, for half as long. The ceiling is 1 / sum(n / R): n is how often
 counted it when the last is answered (what the worker does meanwhile is in it), and R the rate of its bare loop in the same repetition. \
 The `together` rate is that of one bare loop that does all of a request's work, as often as it was counted, by the same drivers at once, \
 while another consumes: what the servers give when no kind of work has them for itself. \
-Every loop begins when Cassandra has nothing left to compact. \
+`open` times are those of requests that come at 30, 60 and 90 % of the rate of the closed loop before, by chance and whether the ones before are \
+answered or not, and count from when each was to be sent. Every loop begins when Cassandra has nothing left to compact. \
 Repetitions of all loops are interleaved; figures are medians, those of a part of the ceiling of each repetition's own. New people get ids \
 that nobody else has, all others the id that they must have; at the end as many are listed as there are, and of every fiftieth that nobody \
 changed all identifiers lead to it.";
@@ -42,12 +43,12 @@ const NAME: &str = "pipeline-create";
 /// Parts of the ceiling that must be reached.
 const KNOWN_PART: f64 = 0.90;
 const NEW_PART: f64 = 0.80;
+/// At which parts of the closed loop's rate others come without waiting for answers, in hundredths.
+const PARTS: [u32; 3] = [30, 60, 90];
 /// What a service may hold at most, in MiB.
 const MEMORY_MIB: f64 = 150.0;
 /// Work that is done less often than this for a request is not worth a row.
 const RARE: f64 = 0.01;
-/// Of so many people one is looked up at the end.
-const LOOKED_AT: usize = 50;
 
 /// What the repetitions of one load gave.
 #[derive(Debug, Default)]
@@ -61,6 +62,8 @@ struct Series {
     p99_ms: Vec<f64>,
     ingest_ms: Vec<f64>,
     worker_ms: Vec<f64>,
+    /// Times of those who did not wait for answers, by part.
+    open: [Vec<Latencies>; PARTS.len()],
     each: Vec<Counts>,
 }
 
@@ -75,7 +78,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
 
     let mut limits: BTreeMap<(Work, Option<usize>), Vec<f64>> = BTreeMap::new();
     let mut all: [Series; Load::ALL.len()] = Default::default();
-    for _ in 0..settings.repetitions {
+    for repetition in 0..settings.repetitions {
         let rates = bare.measure(limit / 2, &request).await?;
         for (work, rate) in &rates.0 {
             limits.entry(work.clone()).or_default().push(*rate);
@@ -87,10 +90,18 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
                 let together = bare.together(each, identifiers, limit / 2, &request);
                 series.push_together(measured.asked.rate, together.await?);
             }
+            if matches!(load, Load::New(1) | Load::Known(1)) {
+                for (part, times) in PARTS.into_iter().zip(&mut series.open) {
+                    let rate = measured.asked.rate * f64::from(part) / 100.0;
+                    let seed = repetition as u64;
+                    times.push(pipeline.open(load, rate, limit, seed).await?);
+                }
+            }
             series.push(load, measured, &rates)?;
         }
     }
-    check(&pipeline).await?;
+    let caller = Caller::new(pipeline.pair.api().base())?;
+    check(&caller, &pipeline.people).await?;
     let ingest = memory(pipeline.ingest()?)?;
     let worker = memory(pipeline.pair.workers.first().context("a worker")?)?;
     pipeline.pair.stop().await?;
@@ -181,6 +192,18 @@ impl Series {
         figures.extend(
             more.map(|(what, values, unit)| shown(&format!("{name}_{what}"), median(values), unit)),
         );
+        for (part, times) in PARTS.into_iter().zip(&self.open) {
+            for (what, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+                let values: Vec<f64> = times
+                    .iter()
+                    .map(|times| times.quantile_ms(quantile))
+                    .collect();
+                if !values.is_empty() {
+                    let name = format!("{name}_open_at_{part}_percent_{what}");
+                    figures.push(shown(&name, median(&values), "ms").of(&values));
+                }
+            }
+        }
         let mut counted: BTreeMap<&Work, Vec<f64>> = BTreeMap::new();
         for (work, count) in self.each.iter().flat_map(|each| &each.0) {
             counted.entry(work).or_default().push(*count);
@@ -217,30 +240,6 @@ fn somebody() -> Person {
         identifiers: 1,
         id: String::new(),
     }
-}
-
-/// Everybody is there once, and is found by all identifiers.
-async fn check(pipeline: &Pipeline) -> Result<()> {
-    let caller = Caller::new(pipeline.pair.api().base())?;
-    let (made, merged) = pipeline.counts();
-    let listed = count(&caller).await?;
-    ensure!(
-        listed == u64::try_from(made - merged)?,
-        "{listed} are listed of {made}, of whom {merged} were merged"
-    );
-    let looked_at: Vec<Person> = locked(&pipeline.people, |people| {
-        people.untouched().step_by(LOOKED_AT).cloned().collect()
-    });
-    for person in looked_at {
-        let said = contact(&person, "");
-        for (name, id_type) in [("email", "email"), ("phone", "phone"), ("chatId", "chat")] {
-            if let Some(value) = said[name].as_str() {
-                let owners = caller.owners(id_type, value).await?;
-                ensure!(owners == [person.id.clone()], "{person:?} is {owners:?}");
-            }
-        }
-    }
-    Ok(())
 }
 
 fn shown(what: &str, value: f64, unit: &str) -> Figure {

@@ -11,9 +11,9 @@ use kith_domain::store::StoreRecord;
 use kith_domain::time::Micros;
 use kith_domain::traits::{CellBytes, TraitCell, TraitValue, TraitWrite};
 use kith_kafka::KafkaLog;
-use kith_profiles::ports::{CellRead, Cells as _, Control as _, NewRecord, Select, TraitLog as _};
+use kith_profiles::ports::{CellRead, Cells, Control as _, NewRecord, Select, TraitLog};
 use kith_runtime::metrics::names;
-use kith_scylla::{Bare, Cql};
+use kith_scylla::Bare;
 use kith_tests::process::{Process, metric};
 use kith_tests::servers::Place;
 
@@ -74,10 +74,14 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     );
     let store: StoreId = STORE.parse()?;
     let store = cql.store(store).await?.context("the development store")?;
-    let traits = ["firstName", "lastName"].map(|name| store.definition("Contact", name));
-    let traits: Vec<DefinitionId> = traits.into_iter().flatten().map(|one| one.id).collect();
-    ensure!(traits.len() == 2, "two traits");
-    fill(&place, &store, &traits, settings.backlog).await?;
+    let traits = traits_of(&store)?;
+    fill(
+        &KafkaLog::new(&kafka(&place))?,
+        &store,
+        &traits,
+        settings.backlog,
+    )
+    .await?;
 
     let at_once = trait_worker::Settings::default().writes_max;
     let mut series = Series::default();
@@ -108,29 +112,15 @@ impl Series {
     /// Starts a worker, and ends it when everything is done; records a second.
     async fn worker(&mut self, place: &Place, logs: &std::path::Path, records: u64) -> Result<f64> {
         let launch = place.launch("trait-worker")?.with("RUST_LOG", "info");
+        let began = Instant::now();
         let mut worker = Process::start(launch, logs)?;
         worker.ready().await?;
-        let wanted = records as f64;
-        let (start, mut none_until) = (Instant::now(), Instant::now());
-        loop {
-            let (asked, page) = (Instant::now(), worker.metrics().await?);
-            let done = metric(&page, names::LOG_RECORDS);
-            if done == 0.0 {
-                none_until = asked;
-            }
-            if done >= wanted {
-                ensure!(done == wanted, "{done} of {records} were consumed");
-                break;
-            }
-            ensure!(start.elapsed() < PATIENCE, "{done} of {records} are done");
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        let rate = wanted / none_until.elapsed().as_secs_f64();
+        let rate = drained(&worker, began, records).await?;
         let counts = Counts::of(&[&worker]).await?;
         let batches = counts.0.get(&Work::statement("put_batch", "cells"));
-        ensure!(batches == Some(&wanted), "{batches:?} batches");
+        ensure!(batches == Some(&(records as f64)), "{batches:?} batches");
         let seconds = processor_seconds(&worker)?;
-        self.processor_ms.push(1e3 * seconds / wanted);
+        self.processor_ms.push(1e3 * seconds / records as f64);
         self.memory_mib = self.memory_mib.max(memory(&worker)?.peak);
         let status = worker.terminate().await?;
         ensure!(status.success(), "{status}: {}", worker.log());
@@ -169,14 +159,42 @@ impl Series {
     }
 }
 
+/// Waits until a process that began with so many records to consume has done so; records a second, from the last look at which it
+/// had done none, or else from the first look. Where everything was done by then, it counts from the beginning.
+pub(super) async fn drained(process: &Process, began: Instant, records: u64) -> Result<f64> {
+    let wanted = records as f64;
+    let (mut since, mut is_first) = ((began, 0.0), true);
+    loop {
+        let (asked, page) = (Instant::now(), process.metrics().await?);
+        let done = metric(&page, names::LOG_RECORDS);
+        if done == 0.0 || (is_first && done < wanted) {
+            since = (asked, done);
+        }
+        is_first = false;
+        if done >= wanted {
+            ensure!(done == wanted, "{done} of {records} were consumed");
+            return Ok((wanted - since.1) / since.0.elapsed().as_secs_f64());
+        }
+        ensure!(began.elapsed() < PATIENCE, "{done} of {records} are done");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The traits that records are about.
+pub(super) fn traits_of(store: &StoreRecord) -> Result<Vec<DefinitionId>> {
+    let traits = ["firstName", "lastName"].map(|name| store.definition("Contact", name));
+    let traits: Vec<DefinitionId> = traits.into_iter().flatten().map(|one| one.id).collect();
+    ensure!(traits.len() == 2, "two traits");
+    Ok(traits)
+}
+
 /// Puts the records into the log, as `ingest-api` does.
-async fn fill(
-    place: &Place,
+pub(super) async fn fill(
+    log: &impl TraitLog,
     store: &StoreRecord,
     traits: &[DefinitionId],
     records: u64,
 ) -> Result<()> {
-    let log = KafkaLog::new(&kafka(place))?;
     stream::iter(0..records)
         .map(|n| log.publish(record(store, traits, n)))
         .buffer_unordered(UNDER_WAY)
@@ -215,8 +233,9 @@ fn cells(traits: &[DefinitionId], n: u64) -> impl Iterator<Item = TraitCell> {
     })
 }
 
-async fn check(
-    cql: &Cql,
+/// Reads the cells of some of the profiles.
+pub(super) async fn check(
+    cells_of: &impl Cells,
     store: &StoreRecord,
     traits: &[DefinitionId],
     records: u64,
@@ -227,7 +246,7 @@ async fn check(
             profile: profile(n),
         };
         let select = vec![Select::Traits];
-        let rows = cql.read(&[CellRead { at, select }]).await?.pop();
+        let rows = cells_of.read(&[CellRead { at, select }]).await?.pop();
         let mut found = rows.unwrap_or_default().traits;
         let mut expected: Vec<TraitCell> = cells(traits, n).collect();
         found.sort_by_key(|cell| cell.definition);
