@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::caller::Caller;
 use crate::closed_loop::{Answered, Create};
@@ -71,14 +71,8 @@ pub async fn ask(
             let request = create(&json!({ "Contact": ask.contact }));
             let began = Instant::now();
             let (status, body) = connection.send(&request).await?;
-            let took = began.elapsed();
-            ensure!(
-                status == 202,
-                "{status}: {}",
-                String::from_utf8_lossy(&body)
-            );
-            let answer: Value = serde_json::from_slice(&body)?;
-            let id = answer["id"].as_str().context("no id")?.to_owned();
+            let Answered { id, took, .. } =
+                Answered::read(ask.who.number, status, &body, began.elapsed())?;
             Ok((connection, Some((newcomer(ask.who, id)?, took))))
         }
     });

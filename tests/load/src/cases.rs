@@ -9,6 +9,7 @@ mod standalone_bulk;
 mod standalone_create;
 mod standalone_growth;
 mod standalone_loads;
+mod standalone_loops;
 mod standalone_overload;
 mod standalone_requests;
 mod standalone_versus_postgres;

@@ -16,6 +16,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::closed_loop::{Answered, Create};
 use kith_tests::wire::Connection;
 
+/// Connections of a loop.
+pub const CONNECTIONS: usize = 256;
+/// Parts of a capacity at which requests come, in hundredths.
+pub const PARTS: [u32; 3] = [30, 60, 90];
 /// The longest time that is told apart from longer ones, in microseconds.
 const MICROS_MAX: u64 = 120_000_000;
 /// Digits that count.

@@ -14,13 +14,10 @@ use crate::asking::{Asked, ask, ask_by, settle};
 use crate::bare::cql;
 use crate::calm::calm;
 use crate::counted::Counts;
-use crate::open_loop::{Latencies, schedule};
+use crate::open_loop::{CONNECTIONS, Latencies, schedule};
 use crate::people::{Load, People};
 use crate::process::{idle, processor_seconds};
 use crate::spread::median;
-
-/// Connections of those who do not wait for answers.
-const CONNECTIONS: usize = 256;
 
 /// A place of a case's own on the servers of this run, migrated.
 ///

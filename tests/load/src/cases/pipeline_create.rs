@@ -16,7 +16,7 @@ use crate::bare::{Bare, Rates, Sample, ceiling};
 use crate::caller::Caller;
 use crate::counted::{Counts, Work};
 use crate::figure::Figure;
-use crate::open_loop::Latencies;
+use crate::open_loop::{Latencies, PARTS};
 use crate::people::{KINDS, Load, People, Person, contact};
 use crate::pipeline::{Measured, Pipeline, middle_and_spread, place};
 use crate::process::memory;
@@ -43,8 +43,6 @@ const NAME: &str = "pipeline-create";
 /// Parts of the ceiling that must be reached.
 const KNOWN_PART: f64 = 0.90;
 const NEW_PART: f64 = 0.80;
-/// At which parts of the closed loop's rate others come without waiting for answers, in hundredths.
-const PARTS: [u32; 3] = [30, 60, 90];
 /// What a service may hold at most, in MiB.
 const MEMORY_MIB: f64 = 150.0;
 /// Work that is done less often than this for a request is not worth a row.
@@ -85,7 +83,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
         }
         for (load, series) in Load::ALL.into_iter().zip(&mut all) {
             let measured = pipeline.measure(load, limit).await?;
-            if is_held_to_a_target(load) {
+            if target(load).is_some() {
                 let (each, identifiers) = (&measured.each, load.identifiers());
                 let together = bare.together(each, identifiers, limit / 2, &request);
                 series.push_together(measured.asked.rate, together.await?);
@@ -155,12 +153,9 @@ impl Series {
         let (rate, spread) = middle_and_spread(&self.rates);
         let of_ceiling = format!("{NAME}.{name}_of_ceiling");
         let part = median(&self.parts);
-        let part = match load {
-            Load::Known(_) => Figure::at_least(&of_ceiling, part, "of the ceiling", KNOWN_PART),
-            Load::New(_) => Figure::at_least(&of_ceiling, part, "of the ceiling", NEW_PART),
-            Load::Mixed | Load::Attach | Load::Merge => {
-                Figure::shown(&of_ceiling, part, "of the ceiling")
-            }
+        let part = match target(load) {
+            Some(target) => Figure::at_least(&of_ceiling, part, "of the ceiling", target),
+            None => Figure::shown(&of_ceiling, part, "of the ceiling"),
         };
         let mut figures = vec![
             shown(&format!("{name}_rate"), rate, "requests/s"),
@@ -172,7 +167,7 @@ impl Series {
             ),
             part,
         ];
-        if is_held_to_a_target(load) {
+        if target(load).is_some() {
             let part = median(&self.parts_of_together);
             figures.extend([
                 shown(
@@ -219,8 +214,13 @@ impl Series {
     }
 }
 
-fn is_held_to_a_target(load: Load) -> bool {
-    matches!(load, Load::New(_) | Load::Known(_))
+/// The part of the ceiling that must be reached.
+const fn target(load: Load) -> Option<f64> {
+    match load {
+        Load::Known(_) => Some(KNOWN_PART),
+        Load::New(_) => Some(NEW_PART),
+        Load::Mixed | Load::Attach | Load::Merge => None,
+    }
 }
 
 /// A record as the service has written it.

@@ -7,11 +7,12 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::folder;
+use super::standalone_loops::{Looped, Series};
 use crate::closed_loop::{self, Answered, Create};
 use crate::figure::Figure;
-use crate::process::{Standalone, idle, memory, processor_seconds};
+use crate::process::{Standalone, memory};
 use crate::settings::Settings;
-use crate::spread::{Times, median};
+use crate::spread::Times;
 use crate::walk::count;
 use kith_tests::message::create;
 
@@ -26,15 +27,6 @@ const CALLERS: [usize; 3] = [1, 16, 64];
 
 /// One person, as the person's create was answered.
 type Made = HashMap<usize, String>;
-
-/// What the repetitions of one loop gave.
-#[derive(Debug, Default)]
-struct Series {
-    rates: Vec<f64>,
-    processor_ms: Vec<f64>,
-    p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
-}
 
 pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let dir = folder(settings)?;
@@ -85,7 +77,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (who, series) in [("new", new), ("known", known)] {
         for (callers, series) in CALLERS.into_iter().zip(series) {
-            figures.extend(series.figures(&format!("{who}_{callers}_callers")));
+            figures.extend(series.figures(NAME, &format!("{who}_{callers}_callers")));
         }
     }
     figures.push(Figure::shown(
@@ -96,21 +88,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-impl Series {
-    fn figures(&self, what: &str) -> [Figure; 4] {
-        [
-            ("rate", &self.rates, "requests/s"),
-            ("p50", &self.p50_ms, "ms"),
-            ("p99", &self.p99_ms, "ms"),
-            ("processor", &self.processor_ms, "ms/request"),
-        ]
-        .map(|(name, values, unit)| {
-            Figure::shown(&format!("{NAME}.{what}_{name}"), median(values), unit).of(values)
-        })
-    }
-}
-
-/// Has callers send for as long as they may, then waits until the process is idle.
+/// Has callers send for as long as they may.
 async fn measure(
     kith: &Standalone,
     series: &mut Series,
@@ -118,26 +96,24 @@ async fn measure(
     limit: Duration,
     person: impl Fn(usize) -> (usize, Value),
 ) -> Result<Vec<Answered>> {
-    idle(&kith.process).await?;
-    let before = processor_seconds(&kith.process)?;
     let request = |n| {
         let (person, contact) = person(n);
         let request = create(&json!({ "Contact": contact }));
         Create { person, request }
     };
-    let (answers, took) = closed_loop::run(kith.address, callers, limit, request).await?;
-    idle(&kith.process).await?;
-    let used = processor_seconds(&kith.process)? - before;
-    let mut times = Times::default();
-    for one in &answers {
-        times.push(one.took);
-    }
-    let requests = answers.len() as f64;
-    series.rates.push(requests / took.as_secs_f64());
-    series.processor_ms.push(1e3 * used / requests);
-    series.p50_ms.push(times.quantile_ms(0.5));
-    series.p99_ms.push(times.quantile_ms(0.99));
-    Ok(answers)
+    let looped = async {
+        let (answers, took) = closed_loop::run(kith.address, callers, limit, request).await?;
+        let mut times = Times::default();
+        for one in &answers {
+            times.push(one.took);
+        }
+        Ok(Looped {
+            rate: answers.len() as f64 / took.as_secs_f64(),
+            times,
+            more: answers,
+        })
+    };
+    series.measure(kith, looped).await
 }
 
 fn contact(n: usize) -> Value {

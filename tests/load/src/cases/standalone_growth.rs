@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ingest_api::development_store;
 use kith_domain::id::{ProfileId, ProfileKey};
+use kith_domain::store::StoreRecord;
 use kith_embedded::{Embedded, Options};
 use kith_profiles::ports::{Control, Durability, Listing as _};
 use kith_runtime::clock::SystemIds;
@@ -96,12 +97,23 @@ async fn starts(data: &Path, logs: &Path, times: usize) -> Result<f64> {
     Ok(ready.quantile_ms(0.5))
 }
 
-/// A store with so many profiles.
-pub(super) async fn fill(data: &Path, profiles: u64) -> Result<()> {
+/// The engine on a data directory.
+pub(super) async fn open(data: &Path) -> Result<Embedded> {
     let options = Options::new(data, Arc::new(now));
-    let engine = tokio::task::spawn_blocking(move || Embedded::open(options)).await??;
+    Ok(tokio::task::spawn_blocking(move || Embedded::open(options)).await??)
+}
+
+/// Makes the development store, as a process does that finds none.
+pub(super) async fn with_store(engine: &Embedded) -> Result<StoreRecord> {
     let store = development_store(ACCOUNT.parse()?, now(), &SystemIds);
     engine.create_store(&store).await?;
+    Ok(store)
+}
+
+/// A store with so many profiles.
+pub(super) async fn fill(data: &Path, profiles: u64) -> Result<()> {
+    let engine = open(data).await?;
+    let store = with_store(&engine).await?;
     prefill(
         &engine,
         &ByTheirConditions(&engine),

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::folder;
+use super::standalone_loops::{Looped, Series};
 use crate::asking::{ask, check, settle};
 use crate::figure::Figure;
 use crate::people::{KINDS, Load, People};
-use crate::process::{Standalone, idle, memory, processor_seconds};
+use crate::process::{Standalone, memory};
 use crate::settings::Settings;
-use crate::spread::median;
 
 pub(super) const ABOUT: &str = "The loads of pipeline-create at one `kith` process on its embedded store, where every answer is on the disk before it is given: so many \
 callers of Create Profile at once, each with a connection of its own and one request after another. The number in a name is that of the identifiers of a request, \
@@ -23,15 +23,6 @@ fiftieth that nobody changed all identifiers lead to it.";
 
 const NAME: &str = "standalone-loads";
 
-/// What the repetitions of one load gave.
-#[derive(Debug, Default)]
-struct Series {
-    rates: Vec<f64>,
-    p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
-    processor_ms: Vec<f64>,
-}
-
 pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let dir = folder(settings)?;
     let kith = Standalone::start(&dir.path().join("data"), dir.path()).await?;
@@ -42,15 +33,15 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let mut all: [Series; Load::ALL.len()] = Default::default();
     for _ in 0..settings.repetitions {
         for (load, series) in Load::ALL.into_iter().zip(&mut all) {
-            idle(&kith.process).await?;
-            let before = processor_seconds(&kith.process)?;
-            let asked = ask(kith.address, &people, load, at_once, limit, None).await?;
-            idle(&kith.process).await?;
-            let used = processor_seconds(&kith.process)? - before;
-            series.rates.push(asked.rate);
-            series.p50_ms.push(asked.times.quantile_ms(0.5));
-            series.p99_ms.push(asked.times.quantile_ms(0.99));
-            series.processor_ms.push(1e3 * used / asked.answers as f64);
+            let looped = async {
+                let asked = ask(kith.address, &people, load, at_once, limit, None).await?;
+                Ok(Looped {
+                    rate: asked.rate,
+                    times: asked.times,
+                    more: (),
+                })
+            };
+            series.measure(&kith, looped).await?;
         }
     }
     check(&kith.caller, &people).await?;
@@ -59,15 +50,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
 
     let mut figures = Vec::new();
     for (load, series) in Load::ALL.into_iter().zip(all) {
-        for (what, values, unit) in [
-            ("rate", &series.rates, "requests/s"),
-            ("p50", &series.p50_ms, "ms"),
-            ("p99", &series.p99_ms, "ms"),
-            ("processor", &series.processor_ms, "ms/request"),
-        ] {
-            let name = format!("{NAME}.{}_{what}", load.name());
-            figures.push(Figure::shown(&name, median(values), unit).of(values));
-        }
+        figures.extend(series.figures(NAME, &load.name()));
     }
     let name = format!("{NAME}.memory_at_most");
     figures.push(Figure::shown(&name, memory.peak, "MiB"));

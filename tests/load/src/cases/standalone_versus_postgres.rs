@@ -12,7 +12,7 @@ use self::side::{Measured, Offered, Side, Who};
 use self::sweep::{Tried, sweep};
 use super::folder;
 use crate::figure::Figure;
-use crate::open_loop::schedule;
+use crate::open_loop::{CONNECTIONS, PARTS, schedule};
 use crate::process::memory;
 use crate::settings::Settings;
 use crate::spread::median;
@@ -30,11 +30,7 @@ the rate at which the baseline answers at its best number of callers, over 256 c
 pub(super) const NAME: &str = "standalone-versus-postgres";
 /// Callers while the baseline is tuned, and those of the first target.
 const SWEEP_CALLERS: usize = 64;
-/// Connections of an open loop.
-const CONNECTIONS: usize = 256;
-/// Parts of the baseline's capacity, in hundredths.
-const PARTS: [u32; 3] = [30, 60, 90];
-/// The part whose latencies have a target.
+/// The part of the baseline's capacity whose latencies have a target.
 const JUDGED_PART: u32 = 60;
 /// How many times the baseline's rate.
 const NEW_TIMES: f64 = 3.0;

@@ -5,18 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::Result;
-use ingest_api::development_store;
 use kith_domain::store::StoreRecord;
-use kith_embedded::{Embedded, Options};
-use kith_profiles::ports::Control as _;
-use kith_runtime::clock::SystemIds;
-use kith_tests::engines::now;
 
 use super::folder;
 use super::freshness::Changes;
+use super::standalone_growth::{open, with_store};
 use super::worker_drain::{check, drained, fill, traits_of};
 use crate::asking::settle;
-use crate::caller::ACCOUNT;
 use crate::figure::Figure;
 use crate::people::People;
 use crate::process::{Standalone, idle, memory, processor_seconds};
@@ -64,16 +59,10 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-async fn open(data: &Path) -> Result<Embedded> {
-    let options = Options::new(data, Arc::new(now));
-    Ok(tokio::task::spawn_blocking(move || Embedded::open(options)).await??)
-}
-
 /// A data directory with a store and so many records that nobody has consumed.
 async fn with_backlog(data: &Path, records: u64) -> Result<StoreRecord> {
     let engine = open(data).await?;
-    let store = development_store(ACCOUNT.parse()?, now(), &SystemIds);
-    engine.create_store(&store).await?;
+    let store = with_store(&engine).await?;
     fill(&engine.log(), &store, &traits_of(&store)?, records).await?;
     engine.close().await?;
     Ok(store)

@@ -78,14 +78,13 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let mut all: [Series; VARIANTS.len()] = Default::default();
     for repetition in 0..settings.repetitions {
         let mut sums: [Sum; VARIANTS.len()] = Default::default();
-        // Each is the first and the last as often as the others: the database is not the same to all.
-        for (turn, place) in
-            (0..TURNS).flat_map(|turn| (0..VARIANTS.len()).map(move |at| (turn, at)))
-        {
-            let at = (repetition + turn + place) % VARIANTS.len();
-            let ((pipeline, _), sum) = (&running[at], &mut sums[at]);
-            let one = pipeline.measure(Load::Known(1), turn_limit);
-            sum.add(one.await?);
+        for turn in 0..TURNS {
+            // Each is the first and the last as often as the others: the database is not the same to all.
+            for place in 0..VARIANTS.len() {
+                let at = (repetition + turn + place) % VARIANTS.len();
+                let pipeline = &running[at].0;
+                sums[at].add(pipeline.measure(Load::Known(1), turn_limit).await?);
+            }
         }
         for (sum, series) in sums.into_iter().zip(&mut all) {
             series.push(&sum);
