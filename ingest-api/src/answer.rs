@@ -28,6 +28,7 @@ use crate::audit;
 use crate::auth::authenticate;
 use crate::body::{self, Unread};
 use crate::error::{ApiError, Invalid};
+use crate::haste::Told;
 use crate::public::is_public;
 
 /// The header that every answer carries.
@@ -88,12 +89,20 @@ pub(crate) async fn answer<E: Environment>(
         response = response.map_body(|_, answer| BoxBody::new(unread.under(answer)));
     }
     let status = response.status();
-    finish(&mut response, id, app.is_ending.load(Ordering::Relaxed));
+    let is_ending = app.is_ending.load(Ordering::Relaxed);
+    finish(&mut response, id, is_ending);
     let seconds = began.elapsed().as_secs_f64();
     tell(&response, id, method, &route, seconds, fault.as_ref());
     audit::note(&response, id, method, &route);
     histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.clone()).record(seconds);
     count(method, route, status);
+    // After everything that tells how long the work took: this is none.
+    if let Some(retry_after) = fault.and_then(|fault| fault.overload())
+        && let Some(told) = response.request().conn_data::<Told>()
+        && !is_ending
+    {
+        app.haste.keep_back(told, retry_after).await;
+    }
     Ok(response)
 }
 

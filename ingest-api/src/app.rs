@@ -23,6 +23,7 @@ use kith_runtime::lifecycle::Stage;
 use tracing::warn;
 
 use crate::admission::{Admission, Bounds};
+use crate::haste::Haste;
 use crate::public::Documents;
 use crate::rate::RateLimit;
 use crate::redirect::Origin;
@@ -146,6 +147,7 @@ pub(crate) struct App<E: Environment> {
     pub(crate) service: Service<E>,
     pub(crate) origin: Origin,
     pub(crate) rate: Option<RateLimit>,
+    pub(crate) haste: Haste,
     pub(crate) documents: Documents,
     /// Whether the server takes no new connection any more: then answers close the ones that are there.
     pub(crate) is_ending: Arc<AtomicBool>,

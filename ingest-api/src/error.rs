@@ -448,6 +448,18 @@ impl ApiError {
         )
     }
 
+    /// When to come back, if there was more to do than is let in: no dependency is away, and a moment later there may be room.
+    pub(crate) fn overload(&self) -> Option<Duration> {
+        let Self::Refused {
+            reason: "in_flight" | "bytes",
+            retry_after,
+        } = self
+        else {
+            return None;
+        };
+        Some(*retry_after)
+    }
+
     fn details(&self) -> Option<Details<'_>> {
         let (Self::Invalid(Invalid { errors, .. })
         | Self::InvalidDefinition(Invalid { errors, .. })) = self

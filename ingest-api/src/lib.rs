@@ -26,6 +26,7 @@ mod development;
 mod error;
 mod etag;
 mod handlers;
+mod haste;
 mod openapi;
 mod operation;
 mod public;

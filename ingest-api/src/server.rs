@@ -31,6 +31,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::answer::answer;
 use crate::app::{App, Service};
+use crate::haste::{Haste, Told};
 use crate::public::Documents;
 use crate::rate::RateLimit;
 use crate::redirect::Origin;
@@ -92,6 +93,7 @@ pub fn bind<E: Environment<Database: Definitions>>(
         service,
         origin,
         rate,
+        haste: Haste::new(),
         documents,
         is_ending: Arc::clone(&is_ending),
     });
@@ -112,6 +114,9 @@ pub fn bind<E: Environment<Database: Definitions>>(
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .graceful_shutdown_signal(move || silence_ends(closing.clone()))
+            .on_connect_ext(|_: &Wire<Connection>, connection| {
+                connection.insert(Told::default());
+            })
             .finish(map_config(app, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| {
             let acceptor = acceptor.clone();

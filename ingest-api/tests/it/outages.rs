@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use kith_runtime::breaker::BreakerConfig;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::harness::{Answered, Setup, TestService, eventually, profiles};
 use crate::watched::Mode;
+use crate::wire::{answer_of, head};
 
 fn somebody() -> Value {
     json!({"traits": {"Contact": {"email": "ada@example.com"}}})
@@ -167,10 +170,10 @@ async fn requests_past_the_bound_are_answered_at_once_and_write_nothing() {
     let refused = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let began = Instant::now();
-        let answers = [
-            service.get(&path).await,
-            service.post(&path, &somebody()).await,
-        ];
+        // Each on a connection of its own.
+        let body = somebody();
+        let answers =
+            futures_util::future::join(service.get(&path), service.post(&path, &body)).await;
         assert!(
             began.elapsed() < Duration::from_millis(500),
             "{:?}",
@@ -178,8 +181,8 @@ async fn requests_past_the_bound_are_answered_at_once_and_write_nothing() {
         );
         answers
     };
-    let ((one, two), refused) = futures_util::future::join(held, refused).await;
-    for answered in [one, two].iter().chain(&refused) {
+    let ((one, two), (three, four)) = futures_util::future::join(held, refused).await;
+    for answered in [one, two, three, four] {
         answered.is(503, 20503);
     }
     assert_eq!(service.watch.written(), 0);
@@ -188,6 +191,45 @@ async fn requests_past_the_bound_are_answered_at_once_and_write_nothing() {
         service.get(&path).await.status == 200
     })
     .await;
+}
+
+/// Whoever asks again at once, and again, would have the processor that those need who were let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_back_sooner_than_told_is_refused_no_sooner() {
+    let mut setup = quick(Duration::from_secs(5));
+    setup.limits.requests_in_flight_max = 1;
+    let service = TestService::start_with(setup).await;
+    let path = profiles();
+    assert_eq!(service.get(&path).await.status, 200);
+    service.watch.set_database(Mode::Hanging);
+    let connect = async || TcpStream::connect(service.address).await.unwrap();
+    let (mut held, mut hasty, mut other) = (connect().await, connect().await, connect().await);
+    let request = head("GET", &path, "");
+    let read = service.watch.read();
+    held.write_all(request.as_bytes()).await.unwrap();
+    eventually("one is let in", async || service.watch.read() > read).await;
+
+    let began = Instant::now();
+    let refused = async |stream: &mut TcpStream| {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = answer_of(stream).await;
+        assert!(answer.starts_with("http/1.1 503 "), "{answer}");
+        assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+        began.elapsed()
+    };
+    let second = Duration::from_secs(1);
+    let first = refused(&mut hasty).await;
+    assert!(first < second, "{first:?}");
+    let (again, others) =
+        futures_util::future::join(refused(&mut hasty), refused(&mut other)).await;
+    assert!(again >= second, "{again:?}");
+    assert!(others < second, "whoever was not told: {others:?}");
+    assert!(refused(&mut hasty).await >= 2 * second);
+
+    service.watch.set_database(Mode::Up);
+    assert!(answer_of(&mut held).await.starts_with("http/1.1 "));
+    hasty.write_all(request.as_bytes()).await.unwrap();
+    assert!(answer_of(&mut hasty).await.starts_with("http/1.1 200 "));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,7 +109,7 @@ async fn a_slow_body_is_408_and_the_connection_ends() {
 }
 
 /// One answer, of a connection that goes on.
-async fn answer_of(stream: &mut TcpStream) -> String {
+pub(crate) async fn answer_of(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {
         let read = tokio::time::timeout(Duration::from_secs(15), stream.read_buf(&mut bytes));

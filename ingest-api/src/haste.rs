@@ -1,0 +1,93 @@
+//! What becomes of those who come back sooner than they were told to: under overload they are refused again, but not at once.
+//!
+//! Whoever asks again as soon as it is refused gets thousands of refusals a second, and those who were let in wait for the processor
+//! that this takes. So a refusal is kept back until the time that the one before it on the same connection named. The first is given
+//! at once, and whoever waits as long as is said never notices.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
+
+/// Refusals that are kept back at once, at most; others are given at once. Each holds its connection, and there must be some left for
+/// those who are let in (`CONNECTIONS_MAX`).
+const KEPT_BACK_MAX: usize = 4_096;
+
+/// When somebody was told to come back: a connection's own.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Cell<Option<Instant>>);
+
+impl Told {
+    /// Takes note of a refusal that tells to come back after so long; until when it is to be kept back, if somebody was hasty.
+    fn refused(&self, now: Instant, retry_after: Duration) -> Option<Instant> {
+        let before = self.0.get().filter(|due| *due > now);
+        self.0.set(Some(before.unwrap_or(now) + retry_after));
+        before
+    }
+}
+
+/// The refusals that are kept back. One a process.
+#[derive(Debug)]
+pub(crate) struct Haste {
+    places: Semaphore,
+}
+
+impl Haste {
+    pub(crate) fn new() -> Self {
+        Self {
+            places: Semaphore::new(KEPT_BACK_MAX),
+        }
+    }
+
+    /// Keeps a refusal back for as long as it has to be, if there is a place.
+    pub(crate) async fn keep_back(&self, told: &Told, retry_after: Duration) {
+        let Ok(_place) = self.places.try_acquire() else {
+            return;
+        };
+        if let Some(until) = told.refused(Instant::now(), retry_after) {
+            sleep_until(until).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn whoever_comes_back_sooner_waits_for_the_rest_of_the_time() {
+        let (told, began) = (Told::default(), Instant::now());
+        assert_eq!(
+            told.refused(began, SOON),
+            None,
+            "the first is given at once"
+        );
+        assert_eq!(told.refused(began + SOON / 4, SOON), Some(began + SOON));
+        assert_eq!(told.refused(began + SOON, SOON), Some(began + 2 * SOON));
+    }
+
+    #[test]
+    fn whoever_comes_back_when_told_to_never_waits() {
+        let (told, began) = (Told::default(), Instant::now());
+        for refusal in 0..3 {
+            assert_eq!(told.refused(began + refusal * SOON, SOON), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_refused_at_once() {
+        let (haste, told) = (Haste::new(), Told::default());
+        let hour = Duration::from_secs(3_600);
+        haste.keep_back(&told, hour).await;
+        let _all = haste
+            .places
+            .try_acquire_many(u32::try_from(KEPT_BACK_MAX).unwrap())
+            .unwrap();
+        let began = Instant::now();
+        haste.keep_back(&told, hour).await;
+        assert!(began.elapsed() < hour);
+    }
+}
