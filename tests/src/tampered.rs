@@ -68,6 +68,8 @@ impl<D: Database + Definitions, T: Tamper<D>> Identity for Tampered<D, T> {
 }
 
 impl<D: Database + Definitions, T: Tamper<D>> Cells for Tampered<D, T> {
+    const IS_NEAR: bool = D::IS_NEAR;
+
     async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
         self.inner.read(reads).await
     }

@@ -166,6 +166,8 @@ impl<D: Identity> Identity for WatchedDatabase<D> {
 }
 
 impl<D: Cells> Cells for WatchedDatabase<D> {
+    const IS_NEAR: bool = D::IS_NEAR;
+
     async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
         self.reads(format!("read {reads:?}")).await?;
         self.inner.read(reads).await

@@ -23,6 +23,8 @@ use crate::staged::Staged;
 use crate::telemetry::statement;
 
 impl Cells for Embedded {
+    const IS_NEAR: bool = true;
+
     async fn read(&self, reads: &[CellRead]) -> Result<Vec<CellRows>, PortError> {
         statement!("read", "cells").run(|| {
             self.check("read cells")?;

@@ -474,6 +474,10 @@ pub struct CellBatch {
 
 /// Plain rows of a profile. Every write may be repeated, late or out of order: per cell the newest time wins.
 pub trait Cells: Send + Sync {
+    /// Whether a read costs by its rows alone, because nobody is asked over a network. Then what may turn out not to be needed is read
+    /// after what tells; otherwise beside it, in the same round.
+    const IS_NEAR: bool = false;
+
     /// Reads cells. One answer a read, in order; a partition never written gives empty rows.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! FIND: from a profile to the root of its set. Reads only.
 //!
 //! Several finds go side by side, a hop of each in one round. Beside the first node of a find its identifier rows, its clock
-//! row and its hint are read, beside each hop the clock row and the link row that the hop passes (`trait-order.md` R1).
+//! row and its hint are read, beside each hop the clock row and the link row that the hop passes (`trait-order.md` R1). Where reads
+//! are near, the hint is read only if the node has a pointer, after it.
 
 use kith_domain::id::{LinkToken, ProfileId, ProfileKey, StoreId};
 use kith_domain::time::Micros;
@@ -207,7 +208,7 @@ async fn begin<D: Database>(
             verdicts: Verdicts::None,
         })
         .collect();
-    let cells: Vec<CellRead> = starts
+    let mut cells: Vec<CellRead> = starts
         .into_iter()
         .map(|(profile, mut select)| {
             select.extend_from_slice(beside);
@@ -217,7 +218,16 @@ async fn begin<D: Database>(
             }
         })
         .collect();
-    let (nodes, rows) = futures_util::try_join!(database.nodes(&reads), database.read(&cells))?;
+    let (nodes, rows) = if D::IS_NEAR {
+        let nodes = database.nodes(&reads).await?;
+        for (cell, _) in (cells.iter_mut().zip(&nodes)).filter(|(_, node)| node.pointer.is_none()) {
+            cell.select.retain(|select| *select != Select::Root);
+        }
+        let rows = database.read(&cells).await?;
+        (nodes, rows)
+    } else {
+        futures_util::try_join!(database.nodes(&reads), database.read(&cells))?
+    };
     let mut walks = Vec::with_capacity(reads.len());
     for ((read, node), rows) in reads.iter().zip(nodes).zip(rows) {
         let start = read.at.profile;
