@@ -44,6 +44,8 @@ struct Waiting {
     jobs: VecDeque<Job>,
     bytes: usize,
     closed: bool,
+    /// Whether the leader sleeps, and has not been woken: it is asked for by a call of the system, which a busy leader does not need.
+    is_leader_asleep: bool,
 }
 
 /// What the leader takes at once.
@@ -82,8 +84,11 @@ impl Queue {
         }
         waiting.bytes += job.bytes;
         waiting.jobs.push_back(job);
+        let wake = std::mem::take(&mut waiting.is_leader_asleep);
         drop(waiting);
-        self.came.notify_one();
+        if wake {
+            self.came.notify_one();
+        }
         Ok(())
     }
 
@@ -92,11 +97,13 @@ impl Queue {
     pub(crate) fn take(&self, limits: GroupLimits, patience: Duration) -> Option<Vec<Job>> {
         let mut waiting = self.lock();
         if waiting.jobs.is_empty() && !waiting.closed {
+            waiting.is_leader_asleep = true;
             waiting = self
                 .came
                 .wait_timeout_while(waiting, patience, |w| w.jobs.is_empty() && !w.closed)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+            waiting.is_leader_asleep = false;
         }
         if waiting.jobs.is_empty() {
             return if waiting.closed {
@@ -204,5 +211,31 @@ mod tests {
         assert_eq!(queue.push(job(1)), Err(Refusal::Closed));
         assert_eq!(sizes(queue.take(ALL, Duration::ZERO)), [1]);
         assert!(queue.take(ALL, Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn a_leader_that_sleeps_is_woken_by_every_job_that_comes_alone() {
+        const JOBS: usize = 4_000;
+        let queue = Queue::new(10, 1000);
+        let patience = Duration::from_secs(60);
+        let (taken, done) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while let Some(jobs) = queue.take(ALL, patience) {
+                    for _ in jobs {
+                        taken.send(()).unwrap();
+                    }
+                }
+            });
+            for at in 0..JOBS {
+                // The leader is on its way to sleep, or asleep.
+                if at % 2 == 0 {
+                    std::thread::yield_now();
+                }
+                queue.push(job(1)).unwrap();
+                done.recv_timeout(patience / 2).expect("nobody was woken");
+            }
+            queue.close();
+        });
     }
 }
