@@ -21,7 +21,7 @@ use crate::syncs::Trace;
 pub(super) const ABOUT: &str = "Create Profile at one `kith` process with the settings that it has by default, and at what a team would write instead: one actix \
 service on one PostgreSQL (`tests/load/baseline-postgres`; Debian's package, over its socket), which does less: no log of events, no traces, no \
 limits, no control plane. Its pool of connections, its threads, `commit_delay` and prepared statements are swept first, from one run at 64 callers, \
-and the best is measured. Requests are those of `standalone-create`, the same at both. Both are judged alike: overlapping people whom eight callers create and \
+and the best is measured, each time after some people were made and its tables analyzed. Requests are those of `standalone-create`, the same at both. Both are judged alike: overlapping people whom eight callers create and \
 merge, held against what was answered; new people get ids that nobody else has, known ones the id that they have, and at the end as many are listed as were made. \
 Both wait for the disk: under `strace`, each answer to a caller alone comes after a sync that was not done before, and a side's own count of syncs is no larger than what \
 was seen; in each closed loop there are no more answers than syncs times callers, by that count. Sides take turns in each repetition. Open loops send by chance at parts of \
@@ -90,9 +90,10 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let postgres = Side::postgres(&measured, best.tuning, true, None).await?;
     let mut sides = [kith, postgres];
     let mut listed = [0; 2];
-    for ((side, name), listed) in sides.iter().zip(SIDES).zip(&mut listed) {
+    for ((side, name), listed) in sides.iter_mut().zip(SIDES).zip(&mut listed) {
         side.judge().await.context(name)?;
         *listed = side.listed().await?;
+        side.warm(sweep_limit).await.context(name)?;
     }
 
     let mut figures = tuned(&best, &tried);

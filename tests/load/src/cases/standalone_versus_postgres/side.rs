@@ -11,7 +11,7 @@ use kith_tests::crowd::{Crowd, agree, quiet};
 use kith_tests::process::{Launch, Process, free_address, metric};
 use serde_json::json;
 
-use super::Tuning;
+use super::{SWEEP_CALLERS, Tuning};
 use crate::caller::Caller;
 use crate::closed_loop::{self, Answered, Create};
 use crate::open_loop;
@@ -165,6 +165,15 @@ impl Side {
         (*running, *address) = service(database, tuning, logs).await?;
         *caller = Caller::new(&format!("http://{address}"))?;
         Ok(())
+    }
+
+    /// Before anything is measured: there are people, and the baseline's database knows how many.
+    pub(super) async fn warm(&mut self, limit: Duration) -> Result<()> {
+        self.looped(Who::New, SWEEP_CALLERS, limit).await?;
+        match &self.server {
+            Server::Kith(_) => Ok(()),
+            Server::Postgres { database, .. } => database.analyze(),
+        }
     }
 
     /// Many callers create overlapping people, who merge; what it says of them afterwards must agree with what it answered.

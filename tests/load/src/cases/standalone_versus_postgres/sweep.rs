@@ -48,6 +48,7 @@ pub(super) async fn sweep(
     logs: &Path,
     limit: Duration,
 ) -> Result<(Tried, Vec<Tried>)> {
+    side.warm(limit).await?;
     let mut best = measure(side, Tuning::FIRST, logs, limit).await?;
     let mut tried = vec![best];
     for changes in TRIED {
