@@ -17,6 +17,10 @@ use crate::error::{ApiError, RETRY_SOON};
 /// Bytes are counted in units of this size: permits are numbers of 32 bits.
 const UNIT: usize = 1024;
 
+/// Why a request is refused for which there is no room: labels of the metric.
+pub(crate) const IN_FLIGHT: &str = "in_flight";
+pub(crate) const BYTES: &str = "bytes";
+
 /// Bounds on what is worked on at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -83,11 +87,11 @@ impl Admission {
         // Bounds first: a breaker lets one request after another try, and that one should then go on.
         let in_flight = Arc::clone(&self.requests)
             .try_acquire_owned()
-            .map_err(|_| refuse("in_flight", RETRY_SOON))?;
+            .map_err(|_| refuse(IN_FLIGHT, RETRY_SOON))?;
         let units = bytes.div_ceil(UNIT).min(self.units);
         let held = Arc::clone(&self.bytes)
             .try_acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX))
-            .map_err(|_| refuse("bytes", RETRY_SOON))?;
+            .map_err(|_| refuse(BYTES, RETRY_SOON))?;
         if let Some(log) = log {
             log.admit()
                 .map_err(|closed| refuse("log_unavailable", closed.retry_after))?;

@@ -15,6 +15,7 @@ use kith_profiles::definitions::Refusal;
 use kith_profiles::error::{PortError, PublishError, Trouble};
 use serde::Serialize;
 
+use crate::admission::{BYTES, IN_FLIGHT};
 use crate::token::NoToken;
 
 mod refusal;
@@ -451,7 +452,7 @@ impl ApiError {
     /// When to come back, if there was more to do than is let in: no dependency is away, and a moment later there may be room.
     pub(crate) fn overload(&self) -> Option<Duration> {
         let Self::Refused {
-            reason: "in_flight" | "bytes",
+            reason: IN_FLIGHT | BYTES,
             retry_after,
         } = self
         else {
