@@ -4,6 +4,7 @@
 //! routes. Whatever comes out, an answer of ours or an error of the framework, leaves in the contract's form, with the id
 //! of the request, and is counted and logged here, once.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use kith_profiles::corrupt::is_first;
 use kith_profiles::environment::Environment;
 use kith_runtime::metrics::names;
 use kith_runtime::trace_context::{failed, traceresponse_header};
-use metrics::{counter, histogram};
+use metrics::{SharedString, counter, histogram};
 use tokio::task::yield_now;
 use tracing::{Span, debug, error, info};
 
@@ -30,6 +31,7 @@ use crate::body::{self, Unread};
 use crate::error::{ApiError, Invalid};
 use crate::haste::Told;
 use crate::public::is_public;
+use crate::span::Route;
 
 /// The header that every answer carries.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("twilio-request-id");
@@ -48,11 +50,10 @@ pub(crate) async fn answer<E: Environment>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
     let method = method_label(request.method());
-    let route = request
-        .match_pattern()
-        .unwrap_or_else(|| NO_ROUTE.to_owned());
     let id = request_id(&request);
-    let Some(app) = request.app_data::<Data<App<E>>>().cloned() else {
+    let app = request.app_data::<Data<App<E>>>().cloned();
+    let route = request.extensions().get::<Route>().cloned();
+    let (Some(app), Some(Route(route))) = (app, route) else {
         return Err(ApiError::Internal.into());
     };
 
@@ -94,8 +95,8 @@ pub(crate) async fn answer<E: Environment>(
     let seconds = began.elapsed().as_secs_f64();
     tell(&response, id, method, &route, seconds, fault.as_ref());
     audit::note(&response, id, method, &route);
-    histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.clone()).record(seconds);
-    count(method, route, status);
+    histogram!(names::HTTP_REQUEST_SECONDS, "route" => Arc::clone(&route)).record(seconds);
+    count(method, route.into(), status);
     // After everything that tells how long the work took: this is none.
     if let Some(retry_after) = fault.and_then(|fault| fault.overload())
         && let Some(told) = response.request().conn_data::<Told>()
@@ -107,7 +108,7 @@ pub(crate) async fn answer<E: Environment>(
 }
 
 /// Counts an answer.
-pub(crate) fn count(method: &'static str, route: String, status: StatusCode) {
+pub(crate) fn count(method: &'static str, route: SharedString, status: StatusCode) {
     let status = status.as_str().to_owned();
     counter!(names::HTTP_REQUESTS, "method" => method, "route" => route, "status" => status)
         .increment(1);

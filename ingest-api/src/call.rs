@@ -104,22 +104,31 @@ impl<E: Environment> Call<E> {
 
     /// Does the work of a handler: answers 503 when the deadline passes, whatever the work still waits for, and 500 when it
     /// panics. The panic itself is logged by the hook.
-    pub(crate) async fn answer(&self, work: impl Future<Output = Answer>) -> Answer {
+    pub(crate) fn answer(
+        &self,
+        work: impl Future<Output = Answer>,
+    ) -> impl Future<Output = Answer> {
         let ends = self.began + self.app.service.limits.request_deadline;
+        let id = self.id;
+        // No `async fn`, here and below: one that awaits what it was given keeps room for it twice, and moves all of it.
         let work = AssertUnwindSafe(timeout_at(ends, work)).catch_unwind();
-        match work.await {
+        work.map(move |ended| match ended {
             Ok(Ok(answer)) => answer,
             Ok(Err(_elapsed)) => Err(ApiError::Late),
             Err(_panic) => {
-                error!(request = %self.id, "handler panicked");
+                error!(request = %id, "handler panicked");
                 Err(ApiError::Internal)
             }
-        }
+        })
     }
 
     /// As [`answer`](Self::answer), for an operation of the control plane: what breaks a rule has a code of its own there.
-    pub(crate) async fn answer_definition(&self, work: impl Future<Output = Answer>) -> Answer {
-        self.answer(work).await.map_err(ApiError::of_definition)
+    pub(crate) fn answer_definition(
+        &self,
+        work: impl Future<Output = Answer>,
+    ) -> impl Future<Output = Answer> {
+        self.answer(work)
+            .map(|answer| answer.map_err(ApiError::of_definition))
     }
 
     /// What page tokens are authenticated with.
@@ -344,14 +353,15 @@ impl<E: Environment> Call<E> {
     ///
     /// # Errors
     /// [`ApiError::Trouble`].
-    pub(crate) async fn ask<T>(
+    pub(crate) fn ask<T>(
         &self,
         work: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, ApiError> {
+    ) -> impl Future<Output = Result<T, ApiError>> {
         let attempt = self.app.service.admission.attempt();
-        let result = work.await;
-        observe(attempt, &result);
-        Ok(result?)
+        work.map(move |result| {
+            observe(attempt, &result);
+            Ok(result?)
+        })
     }
 
     /// Runs a use case that writes, to its end: also if the client goes away or the answer is given without it. It keeps its
@@ -360,38 +370,36 @@ impl<E: Environment> Call<E> {
     ///
     /// # Errors
     /// [`ApiError::Trouble`]; it hung, or it panicked.
-    pub(crate) async fn run<T, F>(
+    pub(crate) fn run<T, F>(
         &self,
         name: &'static str,
         permit: Permit,
         work: F,
-    ) -> Result<T, ApiError>
+    ) -> impl Future<Output = Result<T, ApiError>> + use<T, F, E>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Trouble>> + Send + 'static,
     {
-        let work = self.permitted(permit, work);
-        let ended = self.stage().attended(name, work).await;
-        ended.map_err(|_died| ApiError::Internal)?
+        let ended = self.stage().attended(name, self.permitted(permit, work));
+        ended.map(|ended| ended.map_err(|_died| ApiError::Internal)?)
     }
 
     /// As [`run`](Self::run), for what would keep the other connections of this thread waiting.
     ///
     /// # Errors
     /// The same.
-    pub(crate) async fn run_apart<T, F>(
+    pub(crate) fn run_apart<T, F>(
         &self,
         name: &'static str,
         permit: Permit,
         work: F,
-    ) -> Result<T, ApiError>
+    ) -> impl Future<Output = Result<T, ApiError>> + use<T, F, E>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Trouble>> + Send + 'static,
     {
-        let work = self.permitted(permit, work);
-        let ended = self.stage().task(name, work).await;
-        ended.map_err(|_died| ApiError::Internal)?
+        let ended = self.stage().task(name, self.permitted(permit, work));
+        ended.map(|ended| ended.map_err(|_died| ApiError::Internal)?)
     }
 
     /// A use case with its permit, and with the end of its time.
@@ -406,6 +414,8 @@ impl<E: Environment> Call<E> {
     {
         let attempt = self.app.service.admission.attempt();
         let dropped_at = self.began + WRITES_FOR * self.app.service.limits.request_deadline;
+        // The timer is made where the work is done, so it takes the work with it.
+        let work = work.boxed();
         async move {
             // Dropped without a word, the attempt counts as a failure.
             let result = timeout_at(dropped_at, work)

@@ -2,15 +2,17 @@
 //!
 //! Paths of routes only: no query, no body, and no path that was not ours.
 
-use actix_web::Error;
+use std::sync::Arc;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _};
 use kith_runtime::trace_context::{from_request, set_parent, within};
 use tracing::{Span, field, info_span};
 use tracing_actix_web::RootSpanBuilder;
 
-use crate::answer::method_label;
+use crate::answer::{NO_ROUTE, method_label};
 
 /// Works on a request within the trace that it brings. Outermost, because entering a span makes another context the
 /// current one.
@@ -25,6 +27,10 @@ pub(crate) async fn carry<B: MessageBody>(
     within(context, next.call(request)).await
 }
 
+/// The pattern that the path of a request matched, or [`NO_ROUTE`]. Found once, as all routes are gone through for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Route(pub(crate) Arc<str>);
+
 /// Makes the span of a request.
 pub(crate) struct HttpSpan;
 
@@ -32,6 +38,8 @@ impl RootSpanBuilder for HttpSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
         let method = method_label(request.method());
         let route = request.match_pattern();
+        let label = route.as_deref().unwrap_or(NO_ROUTE);
+        request.extensions_mut().insert(Route(label.into()));
         let name = match &route {
             Some(route) => format!("{method} {route}"),
             None => method.to_owned(),

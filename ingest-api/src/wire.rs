@@ -119,7 +119,7 @@ fn answer(status: StatusCode) -> String {
         status if status.is_client_error() => (400, "The request is not valid HTTP"),
         _ => (20500, "An internal server error has occurred"),
     };
-    count("_OTHER", NO_ROUTE.to_owned(), status);
+    count("_OTHER", NO_ROUTE.into(), status);
     let body = error::body(status, code, message);
     let id = RequestId::from_uuid(Uuid::new_v4());
     let more = match status {

@@ -66,6 +66,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         }
         let inner = Arc::clone(&self.inner);
         let own = key.clone();
+        // Apart: a future that awaits what it was given keeps room for it twice.
+        let work = work.boxed();
         let flight = async move {
             let _turn = inner.turn(&own).await;
             // From here on the flight reads: nobody joins any more. A flight that gathers under this key now is another

@@ -97,17 +97,13 @@ where
 pub(super) struct SpanFields;
 
 impl<'writer> FormatFields<'writer> for SpanFields {
-    fn format_fields<R: RecordFields>(
-        &self,
-        mut writer: Writer<'writer>,
-        fields: R,
-    ) -> fmt::Result {
-        let mut own = Fields::default();
-        fields.record(&mut own);
-        for (name, value) in &own.values {
-            write!(writer, ",\"{name}\":{value}")?;
-        }
-        Ok(())
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut written = Written {
+            writer,
+            result: Ok(()),
+        };
+        fields.record(&mut written);
+        written.result
     }
 
     fn add_fields(
@@ -119,7 +115,91 @@ impl<'writer> FormatFields<'writer> for SpanFields {
     }
 }
 
-/// The fields of an event or a span. Names are literals of the source and need no escape.
+/// Writes the fields of a span as they come: every request has spans, and hardly any a line. Names are literals of the source and
+/// need no escape.
+struct Written<'writer> {
+    writer: Writer<'writer>,
+    result: fmt::Result,
+}
+
+impl Written<'_> {
+    fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let name = field.name();
+        let written = self.result;
+        self.result = written.and_then(|()| write!(self.writer, ",\"{name}\":{value}"));
+    }
+
+    fn put_text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
+        let name = field.name();
+        let written = self.result;
+        self.result = written.and_then(|()| {
+            write!(self.writer, ",\"{name}\":\"")?;
+            Escaped(&mut self.writer).write_fmt(text)?;
+            self.writer.write_char('"')
+        });
+    }
+}
+
+impl Visit for Written<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // What is no number has no form, and is not said.
+        if value.is_finite() {
+            self.put(field, format_args!("{}", Value::from(value)));
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, format_args!("{value}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, format_args!("{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, format_args!("{value}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put_text(field, format_args!("{value}"));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.put_text(field, format_args!("{}", with_causes(value)));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put_text(field, format_args!("{value:?}"));
+    }
+}
+
+/// Writes text into a JSON string.
+struct Escaped<'a, 'writer>(&'a mut Writer<'writer>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
+        if text.bytes().all(is_plain) {
+            return self.0.write_str(text);
+        }
+        let quoted = Value::from(text).to_string();
+        self.0.write_str(&quoted[1..quoted.len() - 1])
+    }
+}
+
+/// An error, and what caused it.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // A formatter that fails writes less.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The fields of an event. Names are literals of the source and need no escape.
 #[derive(Default)]
 struct Fields {
     values: Vec<(&'static str, Value)>,
@@ -161,14 +241,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            // A formatter that fails writes less.
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        self.put(field, Value::from(text));
+        self.put(field, Value::from(with_causes(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
