@@ -41,7 +41,9 @@ pub(crate) fn apply(decoded: Vec<Decoded>) -> Vec<ProfileWrite> {
             store: one.event.store,
             profile: one.event.profile,
         };
-        profiles.entry(at).or_default().push(one);
+        // Most have one event in a poll, and events are large.
+        let events = profiles.entry(at);
+        events.or_insert_with(|| Vec::with_capacity(1)).push(one);
     }
     profiles
         .into_iter()
@@ -54,11 +56,10 @@ fn write_of(at: ProfileKey, mut decoded: Vec<Decoded>) -> Option<ProfileWrite> {
     let bytes = decoded.iter().map(|one| one.bytes).sum();
     // The last of those with the newest stamp.
     decoded.sort_by_key(|one| one.event.stamp);
-    let (mut events, mut traces) = (Vec::new(), Vec::new());
-    for one in decoded {
-        events.push(one.event);
-        traces.push(one.trace);
-    }
+    let (events, mut traces): (Vec<_>, Vec<_>) = decoded
+        .into_iter()
+        .map(|one| (one.event, one.trace))
+        .unzip();
     let trace = traces.pop()?;
     for other in &traces {
         other.link_to(&trace);

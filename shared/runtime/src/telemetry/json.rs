@@ -97,13 +97,15 @@ where
 pub(super) struct SpanFields;
 
 impl<'writer> FormatFields<'writer> for SpanFields {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut written = Written {
-            writer,
-            result: Ok(()),
-        };
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
+        // The writer begins with no room at all, and would grow for every piece.
+        let mut written = Written(String::with_capacity(256));
         fields.record(&mut written);
-        written.result
+        writer.write_str(&written.0)
     }
 
     fn add_fields(
@@ -117,47 +119,39 @@ impl<'writer> FormatFields<'writer> for SpanFields {
 
 /// Writes the fields of a span as they come: every request has spans, and hardly any a line. Names are literals of the source and
 /// need no escape.
-struct Written<'writer> {
-    writer: Writer<'writer>,
-    result: fmt::Result,
-}
+struct Written(String);
 
-impl Written<'_> {
-    fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let name = field.name();
-        let written = self.result;
-        self.result = written.and_then(|()| write!(self.writer, ",\"{name}\":{value}"));
+impl Written {
+    fn put(&mut self, field: &Field, value: impl fmt::Display) {
+        // A formatter that fails writes less.
+        let _ = write!(self.0, ",\"{}\":{value}", field.name());
     }
 
     fn put_text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
-        let name = field.name();
-        let written = self.result;
-        self.result = written.and_then(|()| {
-            write!(self.writer, ",\"{name}\":\"")?;
-            Escaped(&mut self.writer).write_fmt(text)?;
-            self.writer.write_char('"')
-        });
+        let _ = write!(self.0, ",\"{}\":\"", field.name());
+        let _ = Escaped(&mut self.0).write_fmt(text);
+        self.0.push('"');
     }
 }
 
-impl Visit for Written<'_> {
+impl Visit for Written {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // What is no number has no form, and is not said.
         if value.is_finite() {
-            self.put(field, format_args!("{}", Value::from(value)));
+            self.put(field, Value::from(value));
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, format_args!("{value}"));
+        self.put(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, format_args!("{value}"));
+        self.put(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, format_args!("{value}"));
+        self.put(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -174,16 +168,18 @@ impl Visit for Written<'_> {
 }
 
 /// Writes text into a JSON string.
-struct Escaped<'a, 'writer>(&'a mut Writer<'writer>);
+struct Escaped<'a>(&'a mut String);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let is_plain = |byte| byte >= b' ' && byte != b'"' && byte != b'\\';
         if text.bytes().all(is_plain) {
-            return self.0.write_str(text);
+            self.0.push_str(text);
+        } else {
+            let quoted = Value::from(text).to_string();
+            self.0.push_str(&quoted[1..quoted.len() - 1]);
         }
-        let quoted = Value::from(text).to_string();
-        self.0.write_str(&quoted[1..quoted.len() - 1])
+        Ok(())
     }
 }
 

@@ -206,6 +206,45 @@ fn a_line_is_one_object_with_its_fields_and_those_of_its_spans() {
     );
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("an \"error\"")]
+struct Outer(#[source] std::io::Error);
+
+#[test]
+fn fields_of_spans_are_written_as_json_whatever_is_in_them() {
+    let (dispatch, lines) = logging("info");
+    with_default(&dispatch, || {
+        let outer = Outer(std::io::Error::other("a \"cause\""));
+        let error: &(dyn std::error::Error + 'static) = &outer;
+        let span = info_span!(
+            "all",
+            text = "\"quoted\", a back\\slash,\na \u{1}, and \u{e4}",
+            shown = %"x\"y",
+            debugged = ?["x\"y"],
+            error,
+            less = -3,
+            half = 0.5,
+            none = f64::NAN,
+            ok = true,
+            late = tracing::field::Empty,
+        );
+        span.record("late", "\"late\"");
+        span.in_scope(|| info!("within"));
+    });
+    let expected = serde_json::json!([{
+        "name": "all",
+        "text": "\"quoted\", a back\\slash,\na \u{1}, and \u{e4}",
+        "shown": "x\"y",
+        "debugged": "[\"x\\\"y\"]",
+        "error": "an \"error\": a \"cause\"",
+        "less": -3,
+        "half": 0.5,
+        "ok": true,
+        "late": "\"late\"",
+    }]);
+    assert_eq!(lines.saying("within")["spans"], expected);
+}
+
 #[test]
 fn a_line_outside_of_spans_is_an_object_too() {
     let (dispatch, lines) = logging("info");
