@@ -279,55 +279,64 @@ impl WriteError {
 fn write_batch(group: &mut Group<'_>, batch: CellBatch) -> Result<(), WriteError> {
     let CellBatch { at, time, writes } = batch;
     let rows = &mut group.staged;
-    // The whole batch has one time: it comes after a removal of the partition, or it leaves nothing.
-    if purged(rows, &at)?.is_some_and(|TimeCell(purged)| purged >= time) {
+    let space = Space::Cells;
+    let clock_name = key::cells_of(&at, CellKind::Clock);
+    let clock: Option<TimeCell> = if writes.iter().any(comes_with_a_clock) {
+        rows.row(space, &clock_name)?
+    } else {
+        None
+    };
+    // The whole batch has one time: it comes after a removal of the partition, or it leaves nothing. What is as new as the clock
+    // row does come after it, as that row did. Most batches are, and hardly a partition has been removed: to see that, its row
+    // would be looked for in every table.
+    let is_new = clock.is_some_and(|TimeCell(clock)| clock <= time);
+    if !is_new && purged(rows, &at)?.is_some_and(|TimeCell(purged)| purged >= time) {
         return Ok(());
     }
     for write in writes {
-        let space = Space::Cells;
         match write {
-            CellWrite::Clock => {
-                let name = key::cells_of(&at, CellKind::Clock);
-                let row = merge::time(rows.row(space, &name)?, time);
-                rows.put_row(space, name, &row);
-            }
+            CellWrite::Clock => rows.change(space, clock_name.clone(), clock, |before| {
+                merge::time(before, time)
+            }),
             CellWrite::Member(profile) => {
                 let name = key::member(&at, profile);
-                let row = merge::time(rows.row(space, &name)?, time);
-                rows.put_row(space, name, &row);
+                rows.update(space, name, |before| merge::time(before, time))?;
             }
             CellWrite::Root(ancestor) => {
                 let name = key::cells_of(&at, CellKind::Root);
                 let value = ancestor.as_uuid().as_bytes().to_vec();
-                let row = merge::value(rows.row(space, &name)?, time, value);
-                rows.put_row(space, name, &row);
+                rows.update(space, name, |before| merge::value(before, time, value))?;
             }
             CellWrite::Trait(definition, bytes) => {
                 let name = key::trait_cell(&at, definition);
                 let value = bytes.as_slice().to_vec();
-                let row = merge::value(rows.row(space, &name)?, time, value);
-                rows.put_row(space, name, &row);
+                rows.update(space, name, |before| merge::value(before, time, value))?;
             }
             CellWrite::Link(link) => {
                 let name = key::link(&at, link.child, link.token);
-                let row = merge::link(rows.row(space, &name)?, time, link.settled);
-                rows.put_row(space, name, &row);
+                rows.update(space, name, |before| {
+                    merge::link(before, time, link.settled)
+                })?;
             }
             CellWrite::Ident(ident) => {
                 let name = key::ident(&at, &ident.id_type, &ident.value, ident.claim)
                     .ok_or(WriteError::TooLong)?;
-                let before = rows.row(space, &name)?;
-                let row = merge::ident(before, time, ident.added_at, ident.settled);
-                rows.put_row(space, name, &row);
+                rows.update(space, name, |before| {
+                    merge::ident(before, time, ident.added_at, ident.settled)
+                })?;
             }
             CellWrite::ForgetIdent(id_type, value, claim) => {
                 let name = key::ident(&at, &id_type, &value, claim).ok_or(WriteError::TooLong)?;
-                let row = merge::forget(rows.row(space, &name)?, time);
-                rows.put_row(space, name, &row);
+                rows.update(space, name, |before| merge::forget(before, time))?;
             }
         }
     }
     Ok(())
+}
+
+/// Whether a row is written with the clock row, or after it.
+const fn comes_with_a_clock(write: &CellWrite) -> bool {
+    matches!(write, CellWrite::Clock | CellWrite::Trait(..))
 }
 
 fn purged(rows: &Staged<'_>, at: &ProfileKey) -> Result<Option<TimeCell>, ReadError> {

@@ -93,6 +93,33 @@ impl<'a> Staged<'a> {
         self.put(space, key, row.encode());
     }
 
+    /// Writes what becomes of a row, unless that is what is there: much is written again, as records are read again, and have what
+    /// was written before them.
+    pub(crate) fn update<R: Row + Clone + PartialEq>(
+        &mut self,
+        space: Space,
+        key: Vec<u8>,
+        merge: impl FnOnce(Option<R>) -> R,
+    ) -> Result<(), ReadError> {
+        let before = self.row(space, &key)?;
+        self.change(space, key, before, merge);
+        Ok(())
+    }
+
+    /// The same, for a row that was read since it was last written.
+    pub(crate) fn change<R: Row + Clone + PartialEq>(
+        &mut self,
+        space: Space,
+        key: Vec<u8>,
+        before: Option<R>,
+        merge: impl FnOnce(Option<R>) -> R,
+    ) {
+        let after = merge(before.clone());
+        if before.as_ref() != Some(&after) {
+            self.put_row(space, key, &after);
+        }
+    }
+
     /// Removes a row.
     pub(crate) fn remove(&mut self, space: Space, key: Vec<u8>) {
         self.writes[space.index()].insert(key, None);

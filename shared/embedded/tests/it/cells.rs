@@ -2,8 +2,8 @@ use kith_domain::id::{AccountSid, ClaimId, ProfileKey, StoreId};
 use kith_domain::identifier::{ClaimSecret, IdType, IdentifierValue};
 use kith_domain::store::{StoreRecord, StoreStatus};
 use kith_profiles::ports::{
-    CellRead, CellRows, CellWrite, Cells, Control, Created, Definitions, Durability, IdentRow,
-    LinkRow, Listing, Order, Select,
+    CellBatch, CellRead, CellRows, CellWrite, Cells, Control, Created, Definitions, Durability,
+    IdentRow, LinkRow, Listing, Order, Select,
 };
 use uuid::Uuid;
 
@@ -227,4 +227,85 @@ async fn a_store_is_made_once_and_named_in_its_account() {
         engine.store(StoreId::from_uuid(uuid())).await.unwrap(),
         None
     );
+}
+
+/// What a profile's rows are by the rules, without any of the ways in which the engine saves itself a look.
+#[derive(Debug, Default, Clone, Copy)]
+struct Expected {
+    clock: Option<i64>,
+    written: Option<i64>,
+    purged: Option<i64>,
+}
+
+impl Expected {
+    fn after(mut self, kind: usize, time: i64) -> Self {
+        match kind {
+            _ if Some(time) <= self.purged && kind < 2 => {}
+            0 => self.clock = self.clock.max(Some(time)),
+            1 => self.written = self.written.max(Some(time)),
+            _ => {
+                self.purged = self.purged.max(Some(time));
+                let newer = |row: &i64| Some(*row) > self.purged;
+                self.clock = self.clock.filter(newer);
+                self.written = self.written.filter(newer);
+            }
+        }
+        self
+    }
+}
+
+#[tokio::test]
+async fn a_purge_covers_what_is_not_newer_whatever_was_written_before_and_after_it() {
+    const TIMES: usize = 3;
+    const STEPS: u32 = 4;
+    const CHOICES: usize = 3 * TIMES;
+    let home = Home::new();
+    let engine = home.open();
+    // Every sequence of steps, each at a profile of its own: the clock row, a trait, or a purge, at each of some times.
+    let profiles: Vec<(usize, ProfileKey)> = (0..CHOICES.pow(STEPS))
+        .map(|sequence| (sequence, at(sequence as u128 + 1)))
+        .collect();
+    let mut expected = vec![Expected::default(); profiles.len()];
+    for step in 0..STEPS {
+        let mut batches = Vec::new();
+        let mut purges = vec![Vec::new(); TIMES];
+        for ((sequence, at), expected) in profiles.iter().zip(&mut expected) {
+            let choice = sequence / CHOICES.pow(step) % CHOICES;
+            let (kind, place) = (choice / TIMES, choice % TIMES);
+            let time = place as i64 + 1;
+            let write = match kind {
+                0 => CellWrite::Clock,
+                1 => CellWrite::Trait(definition(1), text(&time.to_string())),
+                _ => {
+                    purges[place].push(*at);
+                    *expected = expected.after(kind, time);
+                    continue;
+                }
+            };
+            *expected = expected.after(kind, time);
+            batches.push(CellBatch {
+                at: *at,
+                time: micros(time),
+                writes: vec![write],
+            });
+        }
+        engine.write(&batches, Durability::Ordered).await.unwrap();
+        for (place, profiles) in purges.iter().enumerate() {
+            let time = micros(place as i64 + 1);
+            let purged = engine.purge(profiles, time, Durability::Ordered);
+            purged.await.unwrap();
+        }
+    }
+    for ((sequence, at), expected) in profiles.into_iter().zip(expected) {
+        let rows = cells(&engine, at).await;
+        let written = rows.traits.first().map(|cell| cell.value.clone());
+        assert_eq!(
+            (rows.clock, written),
+            (
+                expected.clock.map(micros),
+                expected.written.map(|time| text(&time.to_string()))
+            ),
+            "sequence {sequence}: {expected:?}"
+        );
+    }
 }

@@ -121,6 +121,24 @@ async fn a_failed_sync_answers_fatal_and_ends_the_engine() {
     assert_eq!(cells(&engine, at(1)).await.traits.len(), 1);
 }
 
+#[tokio::test]
+async fn what_is_there_already_is_on_the_disk_before_it_is_written_again_as_durable() {
+    let home = Home::new();
+    let engine = home.open();
+    Cells::write(&engine, &[batch(1)], Durability::Durable)
+        .await
+        .unwrap();
+    let commits = engine.statistics().commits;
+    engine.inject(Injection::SyncFails);
+    // Handed to the system only.
+    Cells::write(&engine, &[batch(2)], Durability::Ordered)
+        .await
+        .unwrap();
+    let again = Cells::write(&engine, &[batch(2)], Durability::Durable).await;
+    assert!(matches!(again, Err(PortError::Fatal { .. })), "{again:?}");
+    assert_eq!(engine.statistics().commits, commits + 1, "written once");
+}
+
 /// A failed engine lets go of its directory when its threads have ended.
 async fn reopen(home: &Home) -> Embedded {
     let until = Instant::now() + LIMIT;
