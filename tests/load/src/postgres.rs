@@ -90,15 +90,12 @@ impl Postgres {
         }
         let data = dir.join("postgres");
         let mut making = run_by(owner, &program("initdb")?, &[]);
-        let made = making
+        making
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
             .args(["--no-locale", "--pgdata"])
             .arg(&data)
-            .current_dir(&dir)
-            .output()
-            .context("initdb")?;
-        let said = String::from_utf8_lossy(&made.stderr);
-        ensure!(made.status.success(), "initdb: {}: {said}", made.status);
+            .current_dir(&dir);
+        finish("initdb", &mut making)?;
         configure(&data, socket.path(), commits)?;
 
         let log = File::create(dir.join("postgres.log"))?;
@@ -142,16 +139,13 @@ impl Postgres {
     /// # Errors
     /// When it does not.
     pub fn analyze(&self) -> Result<()> {
-        let done = run_by(self.owner, &program("psql")?, &[])
+        let mut asking = run_by(self.owner, &program("psql")?, &[]);
+        asking
             .args(["--no-psqlrc", "--quiet", "--username=postgres", "--host"])
             .arg(self.socket.path())
             .args(["--command=ANALYZE", "postgres"])
-            .current_dir(self.socket.path())
-            .output()
-            .context("psql")?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        ensure!(done.status.success(), "psql: {}: {said}", done.status);
-        Ok(())
+            .current_dir(self.socket.path());
+        finish("psql", &mut asking)
     }
 
     /// Processor time of all its processes.
@@ -247,6 +241,14 @@ fn owned(path: &Path, owner: Option<Owner>) -> Result<()> {
         chown(path, Some(owner.uid), Some(owner.gid))
             .with_context(|| format!("giving {} away", path.display()))?;
     }
+    Ok(())
+}
+
+/// Runs a command to its end; what it said is told if that is not a good one.
+fn finish(name: &'static str, command: &mut Command) -> Result<()> {
+    let done = command.output().context(name)?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "{name}: {}: {said}", done.status);
     Ok(())
 }
 
