@@ -42,7 +42,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
+        let mut fields = Written::new(&RESERVED);
         event.record(&mut fields);
 
         let mut line = String::with_capacity(256);
@@ -52,10 +52,7 @@ where
         write!(line, "\",\"level\":\"{}\",\"target\":", metadata.level())?;
         let target = fields.log_target.as_deref().unwrap_or(metadata.target());
         write!(line, "{}", Value::from(target))?;
-        for (name, value) in &fields.values {
-            let underscore = if RESERVED.contains(name) { "_" } else { "" };
-            write!(line, ",\"{underscore}{name}\":{value}")?;
-        }
+        line.push_str(&fields.text);
 
         Context::map_current(|context| {
             let span = context.span();
@@ -102,10 +99,10 @@ impl<'writer> FormatFields<'writer> for SpanFields {
         mut writer: Writer<'writer>,
         fields: R,
     ) -> fmt::Result {
-        // The writer begins with no room at all, and would grow for every piece.
-        let mut written = Written(String::with_capacity(256));
+        // Not into the writer: it begins with no room at all, and would grow for every piece.
+        let mut written = Written::new(&[]);
         fields.record(&mut written);
-        writer.write_str(&written.0)
+        writer.write_str(&written.text)
     }
 
     fn add_fields(
@@ -117,20 +114,54 @@ impl<'writer> FormatFields<'writer> for SpanFields {
     }
 }
 
-/// Writes the fields of a span as they come: every request has spans, and hardly any a line. Names are literals of the source and
-/// need no escape.
-struct Written(String);
+/// The fields of an event or a span, written as they come: every request has spans, and hardly any a line. Names are literals of
+/// the source and need no escape.
+struct Written {
+    text: String,
+    /// Names that get an underscore.
+    reserved: &'static [&'static str],
+    /// Where a line of the `log` crate came from; `tracing` itself calls all of them `log`.
+    log_target: Option<String>,
+}
 
 impl Written {
+    fn new(reserved: &'static [&'static str]) -> Self {
+        Self {
+            text: String::with_capacity(256),
+            reserved,
+            log_target: None,
+        }
+    }
+
+    /// Begins a field, unless it is one of the `log` crate's own.
+    fn begins(&mut self, name: &str) -> bool {
+        let is_said = !name.starts_with("log.");
+        if is_said {
+            let underscore = if self.reserved.contains(&name) {
+                "_"
+            } else {
+                ""
+            };
+            // Here and below: a formatter that fails writes less.
+            let _ = write!(self.text, ",\"{underscore}{name}\":");
+        }
+        is_said
+    }
+
     fn put(&mut self, field: &Field, value: impl fmt::Display) {
-        // A formatter that fails writes less.
-        let _ = write!(self.0, ",\"{}\":{value}", field.name());
+        if self.begins(field.name()) {
+            let _ = write!(self.text, "{value}");
+        }
     }
 
     fn put_text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
-        let _ = write!(self.0, ",\"{}\":\"", field.name());
-        let _ = Escaped(&mut self.0).write_fmt(text);
-        self.0.push('"');
+        if field.name() == "log.target" {
+            self.log_target = Some(text.to_string());
+        } else if self.begins(field.name()) {
+            self.text.push('"');
+            let _ = Escaped(&mut self.text).write_fmt(text);
+            self.text.push('"');
+        }
     }
 }
 
@@ -193,54 +224,4 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
-}
-
-/// The fields of an event. Names are literals of the source and need no escape.
-#[derive(Default)]
-struct Fields {
-    values: Vec<(&'static str, Value)>,
-    /// Where a line of the `log` crate came from; `tracing` itself calls all of them `log`.
-    log_target: Option<String>,
-}
-
-impl Fields {
-    fn put(&mut self, field: &Field, value: Value) {
-        match field.name() {
-            "log.target" => self.log_target = value.as_str().map(str::to_owned),
-            name if name.starts_with("log.") => {}
-            // What is not there is not said.
-            _ if value.is_null() => {}
-            name => self.values.push((name, value)),
-        }
-    }
-}
-
-impl Visit for Fields {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, Value::from(value));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, Value::from(value));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, Value::from(value));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, Value::from(value));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, Value::from(value));
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, Value::from(with_causes(value)));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, Value::from(format!("{value:?}")));
-    }
 }
