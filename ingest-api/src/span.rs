@@ -8,7 +8,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _};
-use kith_runtime::trace_context::{from_request, set_parent, within};
+use kith_runtime::trace_context::{from_request, within};
 use tracing::{Span, field, info_span};
 use tracing_actix_web::RootSpanBuilder;
 
@@ -24,7 +24,12 @@ pub(crate) async fn carry<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let context = from_request(request.headers());
-    within(context, next.call(request)).await
+    // The span is made by the call itself.
+    let answering = {
+        let _attached = context.clone().attach();
+        next.call(request)
+    };
+    within(context, answering).await
 }
 
 /// The pattern that the path of a request matched, or [`NO_ROUTE`]. Found once, as all routes are gone through for it.
@@ -44,7 +49,7 @@ impl RootSpanBuilder for HttpSpan {
             Some(route) => format!("{method} {route}"),
             None => method.to_owned(),
         };
-        let span = info_span!(
+        info_span!(
             "request",
             "otel.name" = name,
             "otel.kind" = "server",
@@ -54,9 +59,7 @@ impl RootSpanBuilder for HttpSpan {
             "http.response.status_code" = field::Empty,
             "error.type" = field::Empty,
             "kith.resolve.outcome" = field::Empty,
-        );
-        set_parent(&span, from_request(request.headers()));
-        span
+        )
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, Error>) {

@@ -21,10 +21,10 @@ pub(crate) struct Trace {
 impl Trace {
     /// Begins the span: the child of the one that published the record.
     pub(crate) fn of(record: &LogRecord, settings: &Settings) -> Self {
-        Self {
-            span: process_span(record, &settings.topic, &settings.group, settings.system),
-            context: from_record(&record.headers),
-        }
+        let context = from_record(&record.headers);
+        let (topic, group) = (&settings.topic, &settings.group);
+        let span = process_span(record, &context, topic, group, settings.system);
+        Self { span, context }
     }
 
     /// Works within the span, so that what engines do hangs under it.

@@ -11,14 +11,15 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use opentelemetry::Context;
-use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
-use tracing::{Level, Metadata, Subscriber, info, warn};
+use tracing::{Dispatch, Level, Metadata, Subscriber, info, warn};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::filter::{ParseError, Targets, dynamic_filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -30,6 +31,7 @@ mod drops;
 pub mod export;
 mod json;
 mod panic;
+pub mod sampling;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,6 +40,7 @@ mod tests;
 
 use export::Export;
 use json::{JsonLines, SpanFields};
+use sampling::{Traces, is_left_out};
 
 /// What is logged if `RUST_LOG` does not say otherwise.
 const DEFAULT_FILTER: &str = "info,actix_server=warn";
@@ -84,15 +87,16 @@ impl Telemetry {
         let format: LogFormat = settings.get(&LOG_FORMAT)?;
         let filter = log_filter(&variable("RUST_LOG")?.unwrap_or_default())?;
         let export = Export::from_environment(&variable)?;
-        let provider = export.map(|export| export.provider(service)).transpose()?;
-        if provider.is_some() {
+        let traces = export.map(|export| export.traces(service)).transpose()?;
+        if traces.is_some() {
             opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         }
-        subscriber(format, filter, provider.as_ref(), std::io::stderr)
+        dispatch(format, filter, traces.as_ref(), std::io::stderr)
             .try_init()
             .map_err(|error| ConfigError::new(LOG_FORMAT.variable(), error))?;
         panic::install_hook();
-        info!(service, export = provider.is_some(), "telemetry is set up");
+        info!(service, export = traces.is_some(), "telemetry is set up");
+        let provider = traces.map(|traces| traces.provider);
         Ok(Self { provider })
     }
 
@@ -174,32 +178,48 @@ impl LogFilter {
 }
 
 /// The layers of a process. Its own function, so that tests can look at what they write.
-fn subscriber<W>(
-    format: LogFormat,
-    filter: LogFilter,
-    provider: Option<&SdkTracerProvider>,
-    writer: W,
-) -> impl Subscriber + for<'span> LookupSpan<'span> + Send + Sync
+fn dispatch<W>(format: LogFormat, filter: LogFilter, traces: Option<&Traces>, writer: W) -> Dispatch
 where
-    W: for<'writer> tracing_subscriber::fmt::MakeWriter<'writer> + Send + Sync + 'static,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let traces =
-        provider.map(|provider| trace_layer(provider.tracer("kith")).with_filter(trace_filter()));
+    // No layer that is not there: for its sake `tracing` would ask at every place that nobody wants to hear of.
+    let Some(traces) = traces else {
+        return tracing_subscriber::registry()
+            .with(line_layer(format, filter.boxed(), writer))
+            .into();
+    };
+    let filter = filter.boxed();
+    let head = traces.head(filter.max_level_hint());
+    let tracer = traces.provider.tracer("kith");
     // The traces first: they are to have made a context by the time that a line is written.
-    let registry = tracing_subscriber::registry().with(traces);
+    tracing_subscriber::registry()
+        .with(trace_layer(tracer).with_filter(trace_filter()))
+        .with(line_layer(format, filter, writer))
+        .with(head)
+        .into()
+}
+
+fn line_layer<S, W>(
+    format: LogFormat,
+    filter: Box<dyn Filter<S> + Send + Sync>,
+    writer: W,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = match format {
+    match format {
         LogFormat::Json => lines
             .fmt_fields(SpanFields)
             .event_format(JsonLines)
-            .with_filter(filter.boxed())
+            .with_filter(filter)
             .boxed(),
         LogFormat::Text => lines
             .with_ansi(std::io::stderr().is_terminal())
-            .with_filter(filter.boxed())
+            .with_filter(filter)
             .boxed(),
-    };
-    registry.with(lines)
+    }
 }
 
 /// Spans as the semantic conventions want them: without the place in our source, the thread, and how often they were
@@ -214,7 +234,7 @@ fn trace_layer(tracer: Tracer) -> OpenTelemetryLayer<Registry, Tracer> {
 }
 
 /// What becomes a span or an event of one, whatever is logged: everything at `info` and above, below it our own spans of
-/// statements where somebody will see them, and nothing of the exporter's own connection.
+/// statements, spans only where their trace is kept, and nothing of the exporter's own connection.
 fn trace_filter<S>() -> impl Filter<S> {
     dynamic_filter_fn(|metadata, _| match trace_interest(metadata) {
         interest if interest.is_always() => true,
@@ -234,19 +254,13 @@ fn trace_interest(metadata: &Metadata<'_>) -> Interest {
             .any(|ours| target.starts_with(ours))
     };
     if NOT_TRACED.iter().any(|foreign| target.starts_with(foreign)) {
-        Interest::never()
-    } else if *metadata.level() <= Level::INFO {
-        Interest::always()
-    } else if *metadata.level() == Level::DEBUG && metadata.is_span() && is_ours() {
-        Interest::sometimes()
-    } else {
-        Interest::never()
+        return Interest::never();
     }
-}
-
-/// Whether work in this context belongs to a trace that nobody keeps.
-fn is_left_out(context: &Context) -> bool {
-    let span = context.span();
-    let own = span.span_context();
-    own.is_valid() && !own.is_sampled()
+    match (metadata.is_span(), *metadata.level()) {
+        (true, level) if level <= Level::INFO => Interest::sometimes(),
+        (true, Level::DEBUG) if is_ours() => Interest::sometimes(),
+        // Those outside of spans are nobody's.
+        (false, level) if level <= Level::INFO => Interest::always(),
+        _ => Interest::never(),
+    }
 }

@@ -1,9 +1,9 @@
 //! The trace of a request on its way through the log: W3C trace context in the headers of records.
 //!
-//! With export, contexts belong to spans, and entering a span makes its context the current one. Without export there are
-//! no spans of OpenTelemetry, yet a trace that comes in has to come out: then the incoming context itself is the current
-//! one for as long as the request is worked on ([`within`]), at the price of one reference count. Both ways
-//! [`opentelemetry::Context::current`] is what goes into a record, and what the log lines show.
+//! With export, contexts belong to spans, and entering a span makes its context the current one. Without export, and in a trace
+//! that this process does not keep, there are no spans of OpenTelemetry, yet a trace that comes in has to come out: then the
+//! incoming context itself is the current one for as long as the request is worked on ([`within`]), at the price of one
+//! reference count. Always [`opentelemetry::Context::current`] is what goes into a record, and what the log lines show.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -16,8 +16,8 @@ use opentelemetry::context::{FutureExt as _, WithContext};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::telemetry::sampling::decided;
 
 mod spans;
 mod traced;
@@ -33,16 +33,23 @@ const TRACESTATE: &str = "tracestate";
 
 static PROPAGATOR: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
 
-/// The context that the headers of a record carry; an empty one if they carry none, or a malformed one.
+/// The context that the headers of a record carry; an empty one if they carry none, or a malformed one. Of one that they carry it
+/// is decided whether this process keeps its trace.
 #[must_use]
 pub fn from_record(headers: &[Header]) -> Context {
-    PROPAGATOR.extract_with_context(&Context::new(), &RecordHeaders(headers))
+    let carried = PROPAGATOR.extract_with_context(&Context::new(), &RecordHeaders(headers));
+    if carried.has_active_span() {
+        decided(carried)
+    } else {
+        carried
+    }
 }
 
-/// The context that the headers of an HTTP request carry; an empty one if they carry none, or a malformed one.
+/// The context that the headers of an HTTP request carry; an empty one if they carry none, or a malformed one. It is decided
+/// whether this process keeps its trace, or the one that begins here.
 #[must_use]
 pub fn from_request(headers: &HeaderMap) -> Context {
-    PROPAGATOR.extract_with_context(&Context::new(), &HttpHeaders(headers))
+    decided(PROPAGATOR.extract_with_context(&Context::new(), &HttpHeaders(headers)))
 }
 
 /// Puts a context into the headers of a record, in place of one that they carry. An empty context changes nothing.
@@ -57,14 +64,6 @@ pub fn into_record(context: &Context, headers: &mut Vec<Header>) {
 /// it. Give it what [`from_request`] or [`from_record`] found.
 pub fn within<F: Future>(context: Context, work: F) -> WithContext<F> {
     work.with_context(context)
-}
-
-/// Makes a context the parent of a span that was not entered yet. Without export, and for an empty context, nothing.
-pub fn set_parent(span: &Span, context: Context) {
-    if context.has_active_span() {
-        // Fails without export, and when the span is filtered out: then there is nothing to connect.
-        let _ = span.set_parent(context);
-    }
 }
 
 /// The value of the `traceresponse` header (W3C Trace Context, level 2) for the current span; `None` if it is not traced

@@ -18,10 +18,13 @@
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, TracerProviderBuilder,
+};
 use uuid::Uuid;
 
 use super::drops::{CountedExporter, CountedProcessor, Queue};
+use super::sampling::{SAMPLER, SAMPLER_ARG, Sampling, Traces};
 use crate::config::ConfigError;
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
@@ -34,8 +37,6 @@ const PROTOCOLS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 ];
-const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
-const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 const QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 const PROPAGATORS: &str = "OTEL_PROPAGATORS";
 const NUMBERS: [&str; 5] = [
@@ -57,12 +58,14 @@ pub enum Protocol {
 }
 
 /// Export as it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Export {
     /// How spans travel.
     pub protocol: Protocol,
     /// Spans that wait for export; more are dropped.
     pub queue_max: usize,
+    /// Which traces are kept.
+    pub sampling: Sampling,
 }
 
 impl Export {
@@ -111,7 +114,7 @@ impl Export {
                 return Err(ConfigError::new(name, reason));
             }
         };
-        check_sampler(
+        let sampling = Sampling::named(
             variable(SAMPLER)?.as_deref(),
             variable(SAMPLER_ARG)?.as_deref(),
         )?;
@@ -140,6 +143,7 @@ impl Export {
         Ok(Some(Self {
             protocol,
             queue_max,
+            sampling,
         }))
     }
 
@@ -147,7 +151,7 @@ impl Export {
     ///
     /// # Errors
     /// The exporter cannot be built.
-    pub fn provider(self, service: &'static str) -> Result<SdkTracerProvider, ConfigError> {
+    pub(super) fn traces(self, service: &'static str) -> Result<Traces, ConfigError> {
         let builder = SpanExporter::builder();
         let exporter = match self.protocol {
             Protocol::Grpc => builder
@@ -160,12 +164,19 @@ impl Export {
                 .build(),
         };
         let exporter = exporter.map_err(|error| ConfigError::new(EXPORTER, error))?;
-        Ok(provider_of(exporter, self.queue_max, resource(service)))
+        Ok(Traces::new(
+            pipeline(exporter, self.queue_max, resource(service)),
+            self.sampling,
+        ))
     }
 }
 
 /// The pipeline from spans to an exporter: a queue, a thread, and counts of what is lost on the way.
-pub(super) fn provider_of<E>(exporter: E, queue_max: usize, resource: Resource) -> SdkTracerProvider
+pub(super) fn pipeline<E>(
+    exporter: E,
+    queue_max: usize,
+    resource: Resource,
+) -> TracerProviderBuilder
 where
     E: opentelemetry_sdk::trace::SpanExporter + 'static,
 {
@@ -179,7 +190,6 @@ where
     SdkTracerProvider::builder()
         .with_span_processor(CountedProcessor::new(batches, queue))
         .with_resource(resource)
-        .build()
 }
 
 /// What describes this process in its traces. What the environment says wins over what we know.
@@ -219,31 +229,6 @@ fn check_endpoint(name: &'static str, endpoint: &str) -> Result<(), ConfigError>
         _ => Err(ConfigError::new(
             name,
             format!("expected a URL like http://127.0.0.1:4318, got {endpoint:?}"),
-        )),
-    }
-}
-
-/// The samplers that the SDK has. It would take `parentbased_always_on` for anything else, and 1 for a bad ratio.
-fn check_sampler(sampler: Option<&str>, argument: Option<&str>) -> Result<(), ConfigError> {
-    match sampler {
-        None
-        | Some("always_on" | "always_off" | "parentbased_always_on" | "parentbased_always_off") => {
-            Ok(())
-        }
-        Some("traceidratio" | "parentbased_traceidratio") => {
-            let ratio = argument.and_then(|text| text.parse::<f64>().ok());
-            if ratio.is_some_and(|ratio| (0.0..=1.0).contains(&ratio)) {
-                Ok(())
-            } else {
-                Err(ConfigError::new(
-                    SAMPLER_ARG,
-                    "expected a number from 0 to 1",
-                ))
-            }
-        }
-        Some(other) => Err(ConfigError::new(
-            SAMPLER,
-            format!("unknown sampler {other:?}"),
         )),
     }
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tracing::Dispatch;
 use tracing::subscriber::NoSubscriber;
 
-use super::{LogFormat, log_filter, subscriber};
+use super::sampling::{Sampling, Traces};
+use super::{LogFormat, log_filter};
 
 /// Keeps what is exported.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,11 @@ impl SpanExporter for Spans {
 }
 
 impl Spans {
+    /// All of them that have ended.
+    pub(crate) fn all(&self) -> Vec<SpanData> {
+        self.0.lock().unwrap().clone()
+    }
+
     /// The ended span of this name.
     pub(crate) fn named(&self, name: &str) -> SpanData {
         let spans = self.0.lock().unwrap();
@@ -76,11 +82,15 @@ impl Lines {
 
 /// Telemetry with export to memory.
 pub(crate) fn exporting() -> (Dispatch, Spans, Lines) {
+    sampling(Sampling::ALL_AS_BEGUN, "info")
+}
+
+/// Telemetry with export to memory of those traces.
+pub(crate) fn sampling(sampling: Sampling, filter: &str) -> (Dispatch, Spans, Lines) {
     let (spans, lines) = (Spans::default(), Lines::default());
-    let provider = SdkTracerProvider::builder()
-        .with_simple_exporter(spans.clone())
-        .build();
-    (dispatch(Some(&provider), "info", &lines), spans, lines)
+    let builder = SdkTracerProvider::builder().with_simple_exporter(spans.clone());
+    let traces = Traces::new(builder, sampling);
+    (dispatch(Some(&traces), filter, &lines), spans, lines)
 }
 
 /// Telemetry without export.
@@ -97,15 +107,9 @@ pub(crate) fn never_alone() {
     LazyLock::force(&OTHERS);
 }
 
-pub(crate) fn dispatch(
-    provider: Option<&SdkTracerProvider>,
-    filter: &str,
-    lines: &Lines,
-) -> Dispatch {
+pub(super) fn dispatch(traces: Option<&Traces>, filter: &str, lines: &Lines) -> Dispatch {
     never_alone();
     let lines = lines.clone();
     let filter = log_filter(filter).unwrap();
-    Dispatch::new(subscriber(LogFormat::Json, filter, provider, move || {
-        lines.clone()
-    }))
+    super::dispatch(LogFormat::Json, filter, traces, move || lines.clone())
 }

@@ -5,11 +5,12 @@ use std::time::Instant;
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{Sampler, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tracing::dispatcher::with_default;
 use tracing::{debug, debug_span, error, info_span};
 
-use super::export::{Protocol, provider_of};
+use super::export::{Protocol, pipeline};
+use super::sampling::Sampling;
 use super::testing::{Lines, attribute, dispatch, exporting, logging};
 use super::*;
 use crate::metrics::Metrics;
@@ -58,6 +59,7 @@ fn protocol_and_queue_are_as_asked() {
     let default = Export {
         protocol: Protocol::HttpProtobuf,
         queue_max: 2048,
+        sampling: Sampling::ALL_AS_BEGUN,
     };
     assert_eq!(export(&[]), default);
     let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
@@ -65,10 +67,22 @@ fn protocol_and_queue_are_as_asked() {
     let of_traces = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
     assert_eq!(export(&[grpc, of_traces]).protocol, Protocol::HttpProtobuf);
     assert_eq!(export(&[("OTEL_BSP_MAX_QUEUE_SIZE", "7")]).queue_max, 7);
-    export(&[
-        ("OTEL_TRACES_SAMPLER", "traceidratio"),
-        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
-    ]);
+    for (name, is_parent_based, part) in [
+        ("always_on", false, 1.0),
+        ("always_off", false, 0.0),
+        ("traceidratio", false, 0.25),
+        ("parentbased_always_on", true, 1.0),
+        ("parentbased_always_off", true, 0.0),
+        ("parentbased_traceidratio", true, 0.25),
+    ] {
+        let ratio = ("OTEL_TRACES_SAMPLER_ARG", "0.25");
+        let export = export(&[("OTEL_TRACES_SAMPLER", name), ratio]);
+        let expected = Sampling {
+            is_parent_based,
+            part,
+        };
+        assert_eq!(export.sampling, expected, "{name}");
+    }
     export(&[("OTEL_PROPAGATORS", "baggage, tracecontext")]);
 }
 
@@ -81,6 +95,7 @@ fn what_the_sdk_would_take_for_a_default_is_refused_with_its_name() {
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "GRPC"),
         ("OTEL_TRACES_SAMPLER", "always"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_SCHEDULE_DELAY", "5s"),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "-1"),
@@ -269,11 +284,8 @@ fn with_export_lines_have_the_ids_of_their_span() {
 
 #[test]
 fn spans_are_exported_whatever_is_logged_but_not_those_of_the_exporter() {
-    let (spans, lines) = (testing::Spans::default(), Lines::default());
-    let provider = SdkTracerProvider::builder()
-        .with_simple_exporter(spans.clone())
-        .build();
-    with_default(&dispatch(Some(&provider), "off", &lines), || {
+    let (dispatch, spans, _) = testing::sampling(Sampling::ALL_AS_BEGUN, "off");
+    with_default(&dispatch, || {
         info_span!("request").in_scope(|| {
             info_span!(target: "h2::proto", "exporter").in_scope(|| {});
         });
@@ -282,23 +294,21 @@ fn spans_are_exported_whatever_is_logged_but_not_those_of_the_exporter() {
     assert!(!format!("{spans:?}").contains("exporter"));
 }
 
-/// What a request does below its own spans: a statement, and a line that nobody asked for.
-fn statement() {
-    debug_span!("statement").in_scope(|| {
+/// What a request does below its own spans: a statement, and a line that nobody asked for. Whether it is a span at all.
+fn statement() -> bool {
+    let span = debug_span!("statement");
+    span.in_scope(|| {
         debug!("sent");
         info!("in the statement");
     });
+    !span.is_disabled()
 }
 
 #[test]
 fn statements_are_spans_where_a_trace_is_kept_whatever_is_logged() {
-    let (spans, lines) = (testing::Spans::default(), Lines::default());
-    let provider = SdkTracerProvider::builder()
-        .with_simple_exporter(spans.clone())
-        .build();
-    with_default(&dispatch(Some(&provider), "info", &lines), || {
-        info_span!("request").in_scope(statement);
-    });
+    let (dispatch, spans, lines) = exporting();
+    let made = with_default(&dispatch, || info_span!("request").in_scope(statement));
+    assert!(made);
     let (request, statement) = (spans.named("request"), spans.named("statement"));
     assert_eq!(statement.parent_span_id, request.span_context.span_id());
     assert!(!format!("{spans:?}").contains("sent"));
@@ -319,19 +329,38 @@ fn no_layer_takes_the_span_of_a_statement_where_no_trace_is_kept() {
     });
     assert_eq!(lines.saying("in the statement")["spans"], alone);
 
-    let (spans, lines) = (testing::Spans::default(), Lines::default());
-    let provider = SdkTracerProvider::builder()
-        .with_sampler(Sampler::AlwaysOff)
-        .with_simple_exporter(spans.clone())
-        .build();
-    with_default(&dispatch(Some(&provider), "info", &lines), || {
-        info_span!("request").in_scope(statement);
-    });
-    assert!(!format!("{spans:?}").contains("statement"));
+    let (made, spans, lines) = not_kept("info");
+    assert!(!made, "kept in the registry for nobody");
+    assert!(!spans.contains("statement"));
     // The line still belongs to the trace that others may keep.
     let line = lines.saying("in the statement");
     assert!(line["trace_id"].is_string(), "{line}");
     assert_eq!(line["spans"], alone);
+}
+
+#[test]
+fn lines_that_show_spans_of_statements_do_so_where_no_trace_is_kept_too() {
+    for filter in ["debug", "info,kith_runtime=debug"] {
+        let (made, spans, lines) = not_kept(filter);
+        assert!(made, "{filter}");
+        assert!(!spans.contains("statement"), "{filter}");
+        let both = serde_json::json!([{"name": "request"}, {"name": "statement"}]);
+        for message in ["sent", "in the statement"] {
+            assert_eq!(lines.saying(message)["spans"], both, "{filter}: {message}");
+        }
+    }
+}
+
+/// What a request's statement amounts to where traces are exported, but this one is not: whether it was a span, what was
+/// exported, and what was logged.
+fn not_kept(filter: &str) -> (bool, String, Lines) {
+    let none = Sampling {
+        part: 0.0,
+        ..Sampling::ALL_AS_BEGUN
+    };
+    let (dispatch, spans, lines) = testing::sampling(none, filter);
+    let made = with_default(&dispatch, || info_span!("request").in_scope(statement));
+    (made, format!("{spans:?}"), lines)
 }
 
 /// An exporter that waits to be told how each export ends.
@@ -343,6 +372,11 @@ impl SpanExporter for Told {
         let told = self.0.lock().unwrap().recv();
         told.unwrap_or(Ok(()))
     }
+}
+
+fn traces_of(exporter: Told) -> Traces {
+    let builder = pipeline(exporter, 4, Resource::builder_empty().build());
+    Traces::new(builder, Sampling::ALL_AS_BEGUN)
 }
 
 fn dropped(reason: &str) -> u64 {
@@ -363,8 +397,9 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 #[test]
 fn a_collector_that_hangs_blocks_nobody_and_lost_spans_are_counted() {
     let (tell, told) = mpsc::channel();
-    let provider = provider_of(Told(told.into()), 4, Resource::builder_empty().build());
-    let subscriber = dispatch(Some(&provider), "off", &Lines::default());
+    let traces = traces_of(Told(told.into()));
+    let subscriber = dispatch(Some(&traces), "off", &Lines::default());
+    let provider = traces.provider;
     let (full, failed) = (dropped("queue_full"), dropped("export_failed"));
     let spans = |count: usize| {
         with_default(&subscriber, || {
@@ -405,12 +440,12 @@ fn a_collector_that_hangs_blocks_nobody_and_lost_spans_are_counted() {
 #[tokio::test]
 async fn shutting_down_is_bounded_when_the_collector_hangs() {
     let (tell, told) = mpsc::channel();
-    let provider = provider_of(Told(told.into()), 4, Resource::builder_empty().build());
-    with_default(&dispatch(Some(&provider), "off", &Lines::default()), || {
+    let traces = traces_of(Told(told.into()));
+    with_default(&dispatch(Some(&traces), "off", &Lines::default()), || {
         drop(info_span!("one"))
     });
     let telemetry = Telemetry {
-        provider: Some(provider),
+        provider: Some(traces.provider),
     };
     let started = Instant::now();
     telemetry.shutdown(Duration::from_millis(100)).await;

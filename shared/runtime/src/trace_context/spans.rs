@@ -1,9 +1,10 @@
 //! The spans of messaging, by OpenTelemetry's semantic conventions (`engineering.md` 3.5).
 
 use kith_profiles::ports::LogRecord;
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt as _;
 use tracing::{Span, debug_span, field, info_span};
-
-use super::{from_record, set_parent};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The span of publishing one record: the child of the current span. Where no trace is kept there is none.
 pub(super) fn send_span(topic: &str, system: &'static str) -> Span {
@@ -21,12 +22,20 @@ pub(super) fn send_span(topic: &str, system: &'static str) -> Span {
 }
 
 /// The span of working on one record: the child of the span that published it, in its trace, or a root if the record
-/// carries no context. `system` is `kafka` or `kith`.
+/// carries no context. `context` is what [`from_record`](super::from_record) found; `system` is `kafka` or `kith`.
 ///
 /// Instrument the work with it, and put that [`within`](super::within) the record's context, so that without export the
 /// log lines show the trace all the same.
 #[must_use]
-pub fn process_span(record: &LogRecord, topic: &str, group: &str, system: &'static str) -> Span {
+pub fn process_span(
+    record: &LogRecord,
+    context: &Context,
+    topic: &str,
+    group: &str,
+    system: &'static str,
+) -> Span {
+    // Where it is decided whether anybody wants the span.
+    let _attached = context.clone().attach();
     let span = info_span!(
         parent: None,
         "process",
@@ -42,7 +51,10 @@ pub fn process_span(record: &LogRecord, topic: &str, group: &str, system: &'stat
         "messaging.consumer.group.name" = group,
         "error.type" = field::Empty,
     );
-    set_parent(&span, from_record(&record.headers));
+    if context.has_active_span() {
+        // Fails without export, and where the trace is not kept: then there is nothing to connect.
+        let _ = span.set_parent(context.clone());
+    }
     span
 }
 

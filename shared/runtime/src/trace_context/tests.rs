@@ -7,13 +7,16 @@ use kith_profiles::ports::{LogRecord, NewRecord, Offset, Partition, TraitLog};
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use tracing::dispatcher::with_default;
 use tracing::instrument::WithSubscriber as _;
-use tracing::{Instrument as _, info, info_span};
+use tracing::{Dispatch, Instrument as _, info, info_span};
 
 use super::*;
-use crate::telemetry::testing::{attribute, exporting, logging};
+use crate::telemetry::sampling::Sampling;
+use crate::telemetry::testing::{self as telemetry, attribute, exporting, logging};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// The same, of a caller who does not keep it.
+const UNKEPT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
 
 /// Keeps what is published, and ends as it is told.
 #[derive(Default)]
@@ -30,6 +33,17 @@ fn record(headers: Vec<Header>) -> NewRecord {
     NewRecord {
         key: Bytes::from_static(b"key"),
         payload: Bytes::from_static(b"payload"),
+        headers,
+    }
+}
+
+fn read(headers: Vec<Header>) -> LogRecord {
+    LogRecord {
+        partition: Partition(3),
+        offset: Offset::new(17),
+        published_at: Micros::EPOCH,
+        key: Bytes::new(),
+        payload: Bytes::new(),
         headers,
     }
 }
@@ -110,7 +124,6 @@ async fn one_trace_covers_the_request_the_record_and_the_work_on_it() {
     let request = request(&[("traceparent", PARENT)]);
     let answered = async {
         let root = info_span!("request", otel.kind = "server");
-        set_parent(&root, from_request(&request));
         let log = TracedLog::new(&kept, "kith.traits", "kafka");
         async {
             log.publish(record(vec![header("kind", "traits")]))
@@ -149,18 +162,12 @@ async fn one_trace_covers_the_request_the_record_and_the_work_on_it() {
     );
     assert_eq!(kept.headers(), [header("kind", "traits"), carried]);
 
-    let read = LogRecord {
-        partition: Partition(3),
-        offset: Offset::new(17),
-        published_at: Micros::EPOCH,
-        key: Bytes::new(),
-        payload: Bytes::new(),
-        headers: kept.headers(),
-    };
+    let read = read(kept.headers());
     with_default(&dispatch, || {
         // Even inside of something else that is traced.
         info_span!("poll").in_scope(|| {
-            let span = process_span(&read, "kith.traits", "kith.trait-worker", "kafka");
+            let context = from_record(&read.headers);
+            let span = process_span(&read, &context, "kith.traits", "kith.trait-worker", "kafka");
             span.in_scope(|| info!("applied"));
             failed(&span, "corrupt");
         });
@@ -183,6 +190,115 @@ async fn one_trace_covers_the_request_the_record_and_the_work_on_it() {
         assert_eq!(attribute(&process, key).as_deref(), Some(value), "{key}");
     }
     assert_eq!(lines.saying("applied")["trace_id"], TRACE);
+}
+
+/// What comes of a request, where traces are exported as told: the header of its answer, and that of its record.
+async fn asked(dispatch: &Dispatch, headers: &[(&'static str, &'static str)]) -> [String; 2] {
+    let kept = Kept::default();
+    let request = request(headers);
+    let work = async {
+        let answered = async {
+            let root = info_span!("request", otel.kind = "server");
+            let log = TracedLog::new(&kept, "kith.traits", "kafka");
+            async {
+                log.publish(record(Vec::new())).await.unwrap();
+                info!("in the request");
+                traceresponse_header()
+            }
+            .instrument(root)
+            .await
+        };
+        within(from_request(&request), answered).await
+    };
+    let response = work.with_subscriber(dispatch.clone()).await;
+    let (name, carried) = kept.headers().swap_remove(0);
+    assert_eq!(name, TRACEPARENT);
+    let carried = String::from_utf8(carried.to_vec()).unwrap();
+    [response.unwrap(), carried]
+}
+
+fn part(is_parent_based: bool, part: f64) -> Sampling {
+    Sampling {
+        is_parent_based,
+        part,
+    }
+}
+
+#[tokio::test]
+async fn a_trace_that_is_not_kept_goes_on_without_spans() {
+    let unkept: &[(_, _)] = &[("traceparent", UNKEPT), ("tracestate", "a=1")];
+    let kept: &[(_, _)] = &[("traceparent", PARENT)];
+    for (sampling, headers, trace) in [
+        (Sampling::ALL_AS_BEGUN, unkept, Some(TRACE)),
+        (part(true, 0.0), &[], None),
+        (part(false, 0.0), &[], None),
+        (part(false, 0.0), kept, Some(TRACE)),
+    ] {
+        let (dispatch, spans, lines) = telemetry::sampling(sampling, "info");
+        let [response, carried] = asked(&dispatch, headers).await;
+        // One span that is nowhere stands for the request.
+        assert_eq!(response, carried);
+        let [version, id, own, flags] = response.split('-').collect::<Vec<_>>()[..] else {
+            panic!("{response}");
+        };
+        assert_eq!((version, flags), ("00", "00"));
+        assert!(!PARENT.contains(own), "{own}");
+        assert!(trace.is_none_or(|trace| trace == id), "{id}");
+        assert_eq!(lines.saying("in the request")["trace_id"], id);
+        assert_eq!(lines.saying("in the request")["span_id"], own);
+
+        // Nor does whoever works on its record keep it.
+        let read = read(vec![header("traceparent", &carried)]);
+        with_default(&dispatch, || {
+            let context = from_record(&read.headers);
+            let span = process_span(&read, &context, "kith.traits", "group", "kafka");
+            let _attached = context.attach();
+            span.in_scope(|| info!("applied"));
+        });
+        assert_eq!(lines.saying("applied")["trace_id"], id);
+        assert!(spans.all().is_empty(), "{spans:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_caller_does_not_keep_is_kept_by_who_asks_no_caller() {
+    let (dispatch, spans, _) = telemetry::sampling(part(false, 1.0), "info");
+    let [response, carried] = asked(&dispatch, &[("traceparent", UNKEPT)]).await;
+    let (request, send) = (spans.named("request"), spans.named("send kith.traits"));
+    assert_eq!(request.parent_span_id.to_string(), "00f067aa0ba902b7");
+    assert_eq!(send.parent_span_id, request.span_context.span_id());
+    for (header, span) in [(response, request), (carried, send)] {
+        let id = span.span_context.span_id();
+        assert_eq!(header, format!("00-{TRACE}-{id}-01"));
+    }
+}
+
+#[tokio::test]
+async fn of_new_traces_the_part_is_kept_that_was_asked_for() {
+    let (dispatch, spans, _) = telemetry::sampling(part(true, 0.5), "info");
+    let mut kept = Vec::new();
+    for _ in 0..400 {
+        let [response, carried] = asked(&dispatch, &[]).await;
+        let trace = response[3..35].to_owned();
+        assert_eq!(carried[3..35], trace);
+        assert_eq!(carried[53..], response[53..]);
+        // By the id alone, so that whoever else sees the trace decides alike.
+        let low = u64::from_str_radix(&trace[16..], 16).unwrap() >> 1;
+        assert_eq!(response.ends_with("-01"), low < 1 << 62, "{response}");
+        if response.ends_with("-01") {
+            kept.push(trace);
+        }
+    }
+    // Half of them, give or take five standard deviations.
+    assert!((150..=250).contains(&kept.len()), "{}", kept.len());
+    let requests = spans
+        .all()
+        .into_iter()
+        .filter(|span| span.name == "request");
+    let exported: Vec<_> = requests
+        .map(|span| span.span_context.trace_id().to_string())
+        .collect();
+    assert_eq!(exported, kept);
 }
 
 #[tokio::test]
@@ -228,7 +344,6 @@ async fn without_export_an_incoming_trace_travels_on_whatever_is_logged() {
         let log = TracedLog::new(&kept, "kith.traits", "kith");
         let arrived = from_request(&request(&[("traceparent", PARENT), ("tracestate", "a=1")]));
         let root = info_span!("request");
-        set_parent(&root, arrived.clone());
         let work = async {
             info!("in the request");
             log.publish(record(Vec::new())).await.unwrap();
