@@ -95,28 +95,33 @@ impl fmt::Debug for ClaimKey {
 /// A store's own key for its claims. When the store is deleted the key goes with it, and its claim keys mean nothing.
 ///
 /// Serialised as base64, for the store's control row only.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ClaimSecret([u8; 32]);
+#[derive(Clone)]
+pub struct ClaimSecret {
+    bytes: [u8; 32],
+    /// The state after the key, which is half of the work on a short text.
+    keyed: Hmac<Sha256>,
+}
 
 impl ClaimSecret {
     /// Takes 32 random bytes.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let keyed = Hmac::new_from_slice(&bytes).expect("HMAC takes any key length");
+        Self { bytes, keyed }
     }
 
     /// The bytes, for storing them in the store's control row.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// The key of an identifier's claim: HMAC-SHA-256 over the type, a zero byte and the normalised value
     /// (`identity-protocol.md` 2). Type names hold no zero byte, so the two cannot run into each other.
     #[must_use]
     pub fn claim_key(&self, identifier: &Identifier) -> ClaimKey {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key length");
+        let mut mac = self.keyed.clone();
         mac.update(identifier.id_type.as_str().as_bytes());
         mac.update(&[0]);
         mac.update(identifier.value.expose().as_bytes());
@@ -124,9 +129,17 @@ impl ClaimSecret {
     }
 }
 
+impl PartialEq for ClaimSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for ClaimSecret {}
+
 impl Serialize for ClaimSecret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64_STANDARD.encode(self.0))
+        serializer.serialize_str(&BASE64_STANDARD.encode(self.bytes))
     }
 }
 
@@ -136,7 +149,7 @@ impl<'de> Deserialize<'de> for ClaimSecret {
         let bytes = BASE64_STANDARD.decode(text.as_bytes()).ok();
         bytes
             .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-            .map(Self)
+            .map(Self::from_bytes)
             .ok_or_else(|| serde::de::Error::custom("not 32 bytes in base64"))
     }
 }
