@@ -1,7 +1,7 @@
 //! Which traces are kept, decided before anything of them is made.
 //!
 //! The SDK decides when a span begins, and by then most of what a span costs is spent: its fields are noted, it has a place in
-//! the registry, and is looked up there whenever work on it goes on. So [`Head`] decides when a context arrives, by the same
+//! the registry, and is looked up there whenever work on it goes on. So `Head` decides when a context arrives, by the same
 //! sampler. A trace that is not kept is left out: its context goes on through log lines, answers and records, as without
 //! export, and no layer hears of its spans.
 //!
