@@ -117,7 +117,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn decide(&self, arrived: Context) -> Context {
+    /// The context in which it is decided; `None`: as it arrived.
+    fn decide(&self, arrived: &Context) -> Option<Context> {
         let parent = arrived.span().span_context().clone();
         let trace = if parent.is_valid() {
             parent.trace_id()
@@ -127,15 +128,15 @@ impl Head {
         let kind = SpanKind::Server;
         let decided = self
             .sampler
-            .should_sample(Some(&arrived), trace, "", &kind, &[], &[]);
+            .should_sample(Some(arrived), trace, "", &kind, &[], &[]);
         if decided.decision == SamplingDecision::Drop {
             let (span, flags) = (self.ids.new_span_id(), TraceFlags::default());
             let own = SpanContext::new(trace, span, flags, false, decided.trace_state);
-            arrived.with_remote_span_context(own)
+            Some(arrived.with_remote_span_context(own))
         } else if parent.is_valid() {
-            arrived
+            None
         } else {
-            arrived.with_value(Drawn(trace))
+            Some(arrived.with_value(Drawn(trace)))
         }
     }
 }
@@ -161,10 +162,8 @@ impl<S: Subscriber> Layer<S> for Head {
 /// Decides whether the trace of a context that arrived, or that begins with one that is empty, is kept by this process. To be
 /// done once, and the work done within what it gives. Without export there is nothing to decide.
 pub(crate) fn decided(arrived: Context) -> Context {
-    dispatcher::get_default(|dispatch| match dispatch.downcast_ref::<Head>() {
-        Some(head) => head.decide(arrived.clone()),
-        None => arrived.clone(),
-    })
+    dispatcher::get_default(|dispatch| dispatch.downcast_ref::<Head>()?.decide(&arrived))
+        .unwrap_or(arrived)
 }
 
 /// Whether work in this context belongs to a trace that this process does not keep. One that others do not keep, but this
