@@ -257,13 +257,108 @@ impl Figures {
         }
         Ok(figure.value)
     }
+
+    fn of_the_benchmark() -> Result<Self> {
+        let figures = std::fs::read_to_string(workspace().join("docs/benchmarks/figures.json"))?;
+        Ok(serde_json::from_str(&figures)?)
+    }
+}
+
+/// Sentences of `docs/sizing.md` that say what was measured: a `#` for each number, and its figure.
+const SIZED: [(&str, &[&str]); 7] = [
+    (
+        "# ms known, # ms new, of one core",
+        &[
+            "standalone-create.known_64_callers_processor",
+            "standalone-create.new_64_callers_processor",
+        ],
+    ),
+    (
+        "# ms a request of a known person with two identifiers, # ms a record; # and # of a new one",
+        &[
+            "pipeline-create.known_2_ingest_processor",
+            "pipeline-create.known_2_worker_processor",
+            "pipeline-create.new_2_ingest_processor",
+            "pipeline-create.new_2_worker_processor",
+        ],
+    ),
+    (
+        "# MiB, # MiB at the most in `pipeline-create`, # MiB of a worker that is behind",
+        &[
+            "pipeline-create.ingest_memory_at_most",
+            "pipeline-create.worker_memory_at_most",
+            "worker-drain.worker_memory_at_most",
+        ],
+    ),
+    ("(# MiB at 1,000,000", &["standalone-growth.data"]),
+    (
+        "100,000 x # ms = 42 cores",
+        &["pipeline-create.known_2_ingest_processor"],
+    ),
+    (
+        "91,000 x # ms = 17 cores",
+        &["pipeline-create.known_2_worker_processor"],
+    ),
+    (
+        "(m: # new or # known a second",
+        &[
+            "standalone-create.new_64_callers_rate",
+            "standalone-create.known_64_callers_rate",
+        ],
+    ),
+];
+/// How far such a number may be from its figure, as a part of it: less than a machine that is shared differs from day to day, and
+/// the figures with it.
+const SIZED_WITHIN: f64 = 0.25;
+
+/// The numbers of a text where it says this, with a number for each `#`.
+fn numbers_of(text: &str, says: &str) -> Result<Vec<f64>> {
+    let parts: Vec<&str> = says.split('#').collect();
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.' || c == ',';
+    'places: for (start, _) in text.char_indices() {
+        let (mut rest, mut numbers) = (&text[start..], Vec::new());
+        for (place, part) in parts.iter().enumerate() {
+            if place > 0 {
+                let end = rest.find(|c| !is_of_number(c)).unwrap_or(rest.len());
+                let (number, after) = rest.split_at(end);
+                let Ok(number) = number.replace(',', "").parse() else {
+                    continue 'places;
+                };
+                numbers.push(number);
+                rest = after;
+            }
+            let Some(after) = rest.strip_prefix(part) else {
+                continue 'places;
+            };
+            rest = after;
+        }
+        return Ok(numbers);
+    }
+    anyhow::bail!("nothing says {says:?}")
+}
+
+#[test]
+fn what_sizing_says_was_measured_is_what_the_benchmark_measured() -> Result<()> {
+    let sizing = std::fs::read_to_string(workspace().join("docs/sizing.md"))?;
+    let figures = Figures::of_the_benchmark()?;
+    for (says, names) in SIZED {
+        let numbers = numbers_of(&sizing, says)?;
+        ensure!(numbers.len() == names.len(), "{says}: {numbers:?}");
+        for (number, name) in numbers.into_iter().zip(names) {
+            let figure = figures.figure(name, "")?;
+            ensure!(
+                (number - figure).abs() <= SIZED_WITHIN * figure,
+                "docs/sizing.md says {number} of {name}, which is {figure}"
+            );
+        }
+    }
+    Ok(())
 }
 
 #[test]
 fn requests_are_what_the_benchmark_measured_times_the_factor() -> Result<()> {
     let sizing: Sizing = toml::from_str(&text("kubernetes/sizing.toml")?)?;
-    let figures = std::fs::read_to_string(workspace().join("docs/benchmarks/figures.json"))?;
-    let figures: Figures = serde_json::from_str(&figures)?;
+    let figures = Figures::of_the_benchmark()?;
     let objects = rendered("production")?;
     for service in SERVICES {
         let planned = &sizing.services[service];
