@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cases::Case;
 use crate::settings::Settings;
 use crate::spread::Times;
-use crate::steadiness::slowed_percent;
+use crate::steadiness::{Wakes, slowed_percent, wakes};
 use crate::versions::versions;
 
 /// Syncs that are measured.
@@ -33,6 +33,9 @@ pub struct Machine {
     /// The percentage of slices of 5 ms in which the machine was slowed, before anything was measured (`steadiness`).
     #[serde(default)]
     pub slowed_percent: Option<f64>,
+    /// How late sleepers woke, before anything was measured.
+    #[serde(default)]
+    pub wakes: Option<Wakes>,
     /// The compiler, and the servers that the case needs, with their versions.
     #[serde(default)]
     pub versions: Vec<String>,
@@ -58,6 +61,7 @@ impl Machine {
             kernel: kernel.trim().to_owned(),
             sync_ms: sync_ms(&settings.data)?,
             slowed_percent: Some(slowed_percent(Duration::from_millis(settings.loop_ms))?),
+            wakes: Some(wakes(Duration::from_millis(settings.loop_ms))?),
             versions: versions(case),
         })
     }

@@ -199,6 +199,13 @@ impl Run {
                  slices of 5 ms."
             )?;
         }
+        if let Some(wakes) = machine.wakes {
+            writeln!(
+                page,
+                "Of sleeps of 0.2 ms, {} % ended more than a millisecond late, the latest by {} ms.",
+                wakes.late_percent, wakes.latest_ms
+            )?;
+        }
         if !machine.versions.is_empty() {
             writeln!(page, "With {}.", machine.versions.join(", "))?;
         }
@@ -247,6 +254,7 @@ times, is part of `make test`.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steadiness::Wakes;
 
     fn run() -> Run {
         Run {
@@ -263,6 +271,10 @@ mod tests {
                 kernel: "6".to_owned(),
                 sync_ms: 1.5,
                 slowed_percent: Some(0.5),
+                wakes: Some(Wakes {
+                    late_percent: 0.1,
+                    latest_ms: 4.2,
+                }),
                 versions: vec!["rustc 1".to_owned()],
             },
         }

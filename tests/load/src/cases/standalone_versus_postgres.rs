@@ -1,4 +1,4 @@
-//! The standalone beside what a team would write instead: one service on PostgreSQL.
+//! The standalone beside what a team would write instead, one service on PostgreSQL, and beside the limit of both.
 
 mod side;
 mod sweep;
@@ -24,7 +24,8 @@ limits, no control plane. Its pool of connections, its threads, `commit_delay` a
 and the best is measured, each time after some people were made and its tables analyzed. Requests are those of `standalone-create`, the same at both. Both are judged alike: overlapping people whom eight callers create and \
 merge, held against what was answered; new people get ids that nobody else has, known ones the id that they have, and at the end as many are listed as were made. \
 Both wait for the disk: under `strace`, each answer to a caller alone comes after a sync that was not done before, and a side's own count of syncs is no larger than what \
-was seen; in each closed loop there are no more answers than syncs times callers, by that count. Sides take turns in each repetition. Open loops send by chance at parts of \
+was seen; in each closed loop there are no more answers than syncs times callers, by that count. Sides take turns in each repetition. The limit (`disk`, `kith-bare-disk`) \
+parses the same requests and appends their bytes to a file, with one sync for all who wait; it finds nobody, so its ids are not judged. Open loops send by chance at parts of \
 the rate at which the baseline answers at its best number of callers, over 256 connections; times count from when a request was to be sent.";
 
 pub(super) const NAME: &str = "standalone-versus-postgres";
@@ -60,14 +61,17 @@ impl Tuning {
 /// What of a measurement is shown: its name, how it is taken, and its unit.
 type Measure<T> = (&'static str, fn(&T) -> f64, &'static str);
 
-/// Kith and the baseline.
-const SIDES: [&str; 2] = ["kith", "postgres"];
+/// Kith, the baseline, and the limit of both.
+const SIDES: [&str; 3] = ["kith", "postgres", "disk"];
+const KITH: usize = 0;
+const POSTGRES: usize = 1;
+const DISK: usize = 2;
 
 /// What one number of callers gave, by side and repetition.
 #[derive(Debug, Default)]
 struct Series {
     callers: usize,
-    sides: [Vec<Measured>; 2],
+    sides: [Vec<Measured>; SIDES.len()],
 }
 
 impl Series {
@@ -88,8 +92,9 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let kith = Side::kith(logs, None).await?;
     let measured = logs.join("measured");
     let postgres = Side::postgres(&measured, best.tuning, true, None).await?;
-    let mut sides = [kith, postgres];
-    let mut listed = [0; 2];
+    let disk = Side::disk(logs, None).await?;
+    let mut sides = [kith, postgres, disk];
+    let mut listed = [0; SIDES.len()];
     for ((side, name), listed) in sides.iter_mut().zip(SIDES).zip(&mut listed) {
         side.judge().await.context(name)?;
         *listed = side.listed().await?;
@@ -101,7 +106,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     let closed = closed(&mut sides, settings).await?;
     for ((who, series), capacity) in Who::ALL.into_iter().zip(&closed).zip(&mut capacity) {
         figures.extend(closed_figures(who, series));
-        *capacity = best_of(series, 1);
+        *capacity = best_of(series, POSTGRES);
     }
     for (who, series) in Who::ALL
         .into_iter()
@@ -122,7 +127,7 @@ pub(super) async fn run(settings: &Settings) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Both sides wait for the disk, as the system sees it.
+/// All sides wait for the disk, as the system sees it.
 async fn confirm(logs: &Path) -> Result<()> {
     let dir = logs.join("watched");
     std::fs::create_dir(&dir)?;
@@ -130,6 +135,11 @@ async fn confirm(logs: &Path) -> Result<()> {
     let mut kith = Side::kith(&dir, Some(&trace)).await?;
     kith.confirm(&trace, CONFIRMED).await.context("kith")?;
     kith.stop().await?;
+
+    let trace = Trace::at(&dir.join("disk.trace"));
+    let mut disk = Side::disk(&dir, Some(&trace)).await?;
+    disk.confirm(&trace, CONFIRMED).await.context("disk")?;
+    disk.stop().await?;
 
     let dir = dir.join("server");
     let trace = Trace::at(&dir.join("postgres.trace"));
@@ -142,7 +152,7 @@ async fn confirm(logs: &Path) -> Result<()> {
 }
 
 /// Closed loops of new people and of known ones, the sides in turns.
-async fn closed(sides: &mut [Side; 2], settings: &Settings) -> Result<[Vec<Series>; 2]> {
+async fn closed(sides: &mut [Side; SIDES.len()], settings: &Settings) -> Result<[Vec<Series>; 2]> {
     let limit = Duration::from_millis(settings.loop_ms);
     let empty = || -> Vec<Series> {
         let series = settings.callers.iter().map(|callers| Series {
@@ -167,11 +177,11 @@ async fn closed(sides: &mut [Side; 2], settings: &Settings) -> Result<[Vec<Serie
 }
 
 /// Latencies at parts of the baseline's capacity, by part, side and repetition.
-type Latencies = [[Vec<Offered>; 2]; PARTS.len()];
+type Latencies = [[Vec<Offered>; SIDES.len()]; PARTS.len()];
 
 /// Open loops, the sides in turns and by the same schedule.
 async fn open(
-    sides: &mut [Side; 2],
+    sides: &mut [Side; SIDES.len()],
     settings: &Settings,
     capacity: [f64; 2],
 ) -> Result<[Latencies; 2]> {
@@ -203,16 +213,20 @@ fn closed_figures(who: Who, series: &[Series]) -> Vec<Figure> {
         Who::New => (who.name(), NEW_TIMES),
         Who::Known => (who.name(), KNOWN_TIMES),
     };
-    let mut ratio = |at: &str, kith: f64, postgres: f64| {
+    let mut ratios = |at: &str, rates: [f64; SIDES.len()]| {
         let name = named(&format!("{who_name}_rate_of_kith_to_postgres_{at}"));
-        figures.push(Figure::at_least(&name, kith / postgres, "times", times));
+        let ratio = rates[KITH] / rates[POSTGRES];
+        figures.push(Figure::at_least(&name, ratio, "times", times));
+        let name = named(&format!("{who_name}_rate_of_kith_to_disk_{at}"));
+        let part = rates[KITH] / rates[DISK];
+        figures.push(Figure::shown(&name, part, "of the limit"));
     };
+    let sides: [usize; SIDES.len()] = std::array::from_fn(|side| side);
     if let Some(one) = series.iter().find(|one| one.callers == SWEEP_CALLERS) {
         let at = format!("at_{SWEEP_CALLERS}_callers");
-        ratio(&at, one.rate(0), one.rate(1));
+        ratios(&at, sides.map(|side| one.rate(side)));
     }
-    let best = [0, 1].map(|side| best_of(series, side));
-    ratio("each_at_its_best", best[0], best[1]);
+    ratios("each_at_its_best", sides.map(|side| best_of(series, side)));
     for one in series {
         for (side, name) in SIDES.into_iter().enumerate() {
             let name = named(&format!("{who_name}_{}_callers_{name}", one.callers));
@@ -243,7 +257,7 @@ fn open_figures(who: Who, measured: &Latencies) -> Vec<Figure> {
         let of = |side: usize, of: fn(&Offered) -> f64| median(&values(&sides[side], of));
         if part == JUDGED_PART {
             let name = named(&format!("{at}_kith_p99_to_p50_of_postgres"));
-            let ratio = of(0, |one| one.p99_ms) / of(1, |one| one.p50_ms);
+            let ratio = of(KITH, |one| one.p99_ms) / of(POSTGRES, |one| one.p50_ms);
             figures.push(Figure::below(&name, ratio, "times", 1.0));
         }
         for (side, name) in SIDES.into_iter().enumerate() {

@@ -49,7 +49,7 @@ impl Who {
     }
 }
 
-/// Kith, or what a team would write instead.
+/// Kith, what a team would write instead, or the limit of both.
 #[derive(Debug)]
 pub(super) struct Side {
     server: Server,
@@ -69,6 +69,11 @@ enum Server {
         address: SocketAddr,
         caller: Caller,
         database: Postgres,
+    },
+    /// It finds nobody, so what it answers says nothing.
+    Disk {
+        process: Process,
+        address: SocketAddr,
     },
 }
 
@@ -146,6 +151,24 @@ impl Side {
         }))
     }
 
+    /// HTTP, JSON and the disk, with nothing between them.
+    pub(super) async fn disk(dir: &Path, trace: Option<&Trace>) -> Result<Self> {
+        let listen = free_address()?;
+        let watch = trace.map(Trace::watch).unwrap_or_default();
+        let mut launch = Launch::new("kith-bare-disk")?.under(&watch);
+        let file = dir.join("bare-disk").display().to_string();
+        launch.arguments = [("--listen", listen.to_string()), ("--file", file)]
+            .into_iter()
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect();
+        let mut process = Process::start(launch, dir)?;
+        process.ready().await?;
+        Ok(Self::of(Server::Disk {
+            process,
+            address: listen,
+        }))
+    }
+
     /// The baseline tuned otherwise, on the data that it has.
     pub(super) async fn tune(&mut self, tuning: Tuning, logs: &Path) -> Result<()> {
         let Server::Postgres {
@@ -171,13 +194,16 @@ impl Side {
     pub(super) async fn warm(&mut self, limit: Duration) -> Result<()> {
         self.looped(Who::New, SWEEP_CALLERS, limit).await?;
         match &self.server {
-            Server::Kith(_) => Ok(()),
+            Server::Kith(_) | Server::Disk { .. } => Ok(()),
             Server::Postgres { database, .. } => database.analyze(),
         }
     }
 
     /// Many callers create overlapping people, who merge; what it says of them afterwards must agree with what it answered.
     pub(super) async fn judge(&self) -> Result<()> {
+        if !self.finds_people() {
+            return Ok(());
+        }
         let api = Api::new(&format!("http://{}", self.address()))?;
         let apis = [api.clone()];
         let crowd = Crowd::new(CROWD, CROWD_CREATES);
@@ -186,7 +212,7 @@ impl Side {
         let history: Vec<_> = told.into_iter().flatten().collect();
         let consumers: &[Process] = match &self.server {
             Server::Kith(kith) => std::slice::from_ref(&kith.process),
-            Server::Postgres { .. } => &[],
+            Server::Postgres { .. } | Server::Disk { .. } => &[],
         };
         let observed = quiet(consumers, &api, &history).await?;
         ensure!(
@@ -198,10 +224,21 @@ impl Side {
 
     /// As many are listed as were made since so many were.
     pub(super) async fn all_are_listed(&self, before: u64) -> Result<()> {
+        if !self.finds_people() {
+            return Ok(());
+        }
         let listed = self.listed().await? - before;
         let made = u64::try_from(self.made.len())?;
         ensure!(listed == made, "{listed} of {made} are listed");
         Ok(())
+    }
+
+    /// Whether its answers are about people.
+    const fn finds_people(&self) -> bool {
+        match self.server {
+            Server::Kith(_) | Server::Postgres { .. } => true,
+            Server::Disk { .. } => false,
+        }
     }
 
     /// How many are listed.
@@ -209,6 +246,7 @@ impl Side {
         match &self.server {
             Server::Kith(kith) => count(&kith.caller).await,
             Server::Postgres { caller, .. } => count(caller).await,
+            Server::Disk { .. } => Ok(0),
         }
     }
 
@@ -314,21 +352,22 @@ impl Side {
                 stop(&mut service).await?;
                 database.stop().await
             }
+            Server::Disk { mut process, .. } => stop(&mut process).await,
         }
     }
 
-    /// Kith's process; the baseline has several.
+    /// Kith's process.
     pub(super) fn process(&self) -> Option<&Process> {
         match &self.server {
             Server::Kith(kith) => Some(&kith.process),
-            Server::Postgres { .. } => None,
+            Server::Postgres { .. } | Server::Disk { .. } => None,
         }
     }
 
     fn address(&self) -> SocketAddr {
         match &self.server {
             Server::Kith(kith) => kith.address,
-            Server::Postgres { address, .. } => *address,
+            Server::Postgres { address, .. } | Server::Disk { address, .. } => *address,
         }
     }
 
@@ -339,6 +378,7 @@ impl Side {
             Server::Postgres {
                 service, database, ..
             } => Ok(processor_seconds(service)? + database.processor_seconds()?),
+            Server::Disk { process, .. } => processor_seconds(process),
         }
     }
 
@@ -351,6 +391,7 @@ impl Side {
         let (process, name) = match &self.server {
             Server::Kith(kith) => (&kith.process, "kith_embedded_sync_seconds_count"),
             Server::Postgres { service, .. } => (service, "postgres_wal_syncs_total"),
+            Server::Disk { process, .. } => (process, "bare_disk_syncs_total"),
         };
         Ok(metric(&process.metrics().await?, name))
     }
@@ -388,6 +429,7 @@ impl Side {
     fn accept(&mut self, who: Who, mut answers: Vec<Answered>) -> Result<()> {
         self.loops += 1;
         answers.sort_by_key(|one| one.person);
+        let finds_people = self.finds_people();
         for Answered { person, id, .. } in answers {
             match who {
                 Who::New => {
@@ -397,7 +439,7 @@ impl Side {
                 }
                 Who::Known => {
                     let known = self.made.get(person).context("nobody is there")?;
-                    ensure!(*known == id, "person {person} became {id}");
+                    ensure!(*known == id || !finds_people, "person {person} became {id}");
                 }
             }
         }
