@@ -23,6 +23,7 @@ pub use self::ceiling::{Rates, ceiling};
 use self::cql::{Kind, Statements};
 pub use self::drain::{Drained, drain};
 use self::http::Server;
+pub use self::http::{accepted, is_create};
 use self::log::Topic;
 use crate::counted::Work;
 

@@ -76,11 +76,22 @@ pub(super) async fn ask(connection: &mut Connection, request: &[u8]) -> Result<(
 }
 
 async fn answer(body: web::Bytes) -> HttpResponse {
-    match serde_json::from_slice::<Value>(&body) {
-        Ok(parsed) if parsed["traits"].is_object() => {
-            let message = "Profile accepted for processing.";
-            HttpResponse::Accepted().json(json!({ "message": message, "id": ANSWER }))
-        }
-        Ok(_) | Err(_) => HttpResponse::BadRequest().finish(),
+    if is_create(&body) {
+        accepted(ANSWER)
+    } else {
+        HttpResponse::BadRequest().finish()
     }
+}
+
+/// Parses a body; whether it is one of a create.
+#[must_use]
+pub fn is_create(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|parsed| parsed["traits"].is_object())
+}
+
+/// The answer to a create.
+#[must_use]
+pub fn accepted(id: &str) -> HttpResponse {
+    let message = "Profile accepted for processing.";
+    HttpResponse::Accepted().json(json!({ "message": message, "id": id }))
 }

@@ -20,7 +20,7 @@ use anyhow::Result;
 use clap::Parser;
 use futures_util::future::try_join;
 use kith_domain::id::ProfileId;
-use serde_json::{Value, json};
+use kith_load::bare::{accepted, is_create};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -121,8 +121,7 @@ fn append(mut file: File, waiting: &Receiver<Append>, syncs: &AtomicU64) -> std:
 }
 
 async fn answer(body: Bytes, disk: Data<Disk>) -> HttpResponse {
-    let parsed: Option<Value> = serde_json::from_slice(&body).ok();
-    if !parsed.is_some_and(|parsed| parsed["traits"].is_object()) {
+    if !is_create(&body) {
         return HttpResponse::BadRequest().finish();
     }
     let (synced, told) = oneshot::channel();
@@ -135,8 +134,7 @@ async fn answer(body: Bytes, disk: Data<Disk>) -> HttpResponse {
     }
     let number = disk.answers.fetch_add(1, Ordering::Relaxed);
     let id = ProfileId::from_uuid(Uuid::from_u128(number.into()));
-    HttpResponse::Accepted()
-        .json(json!({ "message": "Profile accepted for processing.", "id": id }))
+    accepted(&id.to_string())
 }
 
 async fn metrics(syncs: Data<AtomicU64>) -> String {

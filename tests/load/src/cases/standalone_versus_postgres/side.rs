@@ -157,10 +157,7 @@ impl Side {
         let watch = trace.map(Trace::watch).unwrap_or_default();
         let mut launch = Launch::new("kith-bare-disk")?.under(&watch);
         let file = dir.join("bare-disk").display().to_string();
-        launch.arguments = [("--listen", listen.to_string()), ("--file", file)]
-            .into_iter()
-            .flat_map(|(name, value)| [name.to_owned(), value])
-            .collect();
+        launch.arguments = flags([("--listen", listen.to_string()), ("--file", file)]);
         let mut process = Process::start(launch, dir)?;
         process.ready().await?;
         Ok(Self::of(Server::Disk {
@@ -451,6 +448,14 @@ fn email(person: usize) -> String {
     format!("versus-{person}@example.com")
 }
 
+/// Arguments of a command line, each with its value.
+fn flags<const N: usize>(given: [(&str, String); N]) -> Vec<String> {
+    let given = given.into_iter();
+    given
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+}
+
 /// Starts the baseline's service on its database.
 async fn service(
     database: &Postgres,
@@ -459,15 +464,12 @@ async fn service(
 ) -> Result<(Process, SocketAddr)> {
     let listen = free_address()?;
     let mut launch = Launch::new("kith-baseline-postgres")?;
-    launch.arguments = [
+    launch.arguments = flags([
         ("--listen", listen.to_string()),
         ("--socket", database.socket().display().to_string()),
         ("--pool", tuning.pool.to_string()),
         ("--workers", tuning.workers.to_string()),
-    ]
-    .into_iter()
-    .flat_map(|(name, value)| [name.to_owned(), value])
-    .collect();
+    ]);
     if !tuning.is_prepared {
         launch.arguments.push("--unprepared".to_owned());
     }
