@@ -13,7 +13,7 @@ use kith_profiles::ports::{
 };
 
 use crate::harness::{
-    Home, LIMIT, at, cells, definition, event, is_quiet, micros, options, payloads, record,
+    Home, LIMIT, at, cells, definition, event, is_quiet, micros, open, options, payloads, record,
     records, text, write,
 };
 
@@ -23,7 +23,7 @@ const TASKS: usize = 8;
 fn open_whole(dir: &Path) -> Embedded {
     let mut options = options(dir, &Arc::new(AtomicI64::new(1_000_000_000_000_000)));
     options.check_bytes = u64::MAX;
-    Embedded::open(options).unwrap()
+    open(&options)
 }
 
 fn go_on(_: kith_embedded::Copied) -> ControlFlow<()> {
@@ -222,7 +222,7 @@ fn backup_child() {
         return;
     };
     let now = Arc::new(AtomicI64::new(1));
-    let engine = Embedded::open(options(&dir.join("data"), &now)).unwrap();
+    let engine = open(&options(&dir.join("data"), &now));
     writeln!(std::io::stdout().lock(), "OPEN").unwrap();
     loop {
         engine.backup(&dir.join("copy"), go_on).unwrap();
@@ -235,7 +235,7 @@ fn backup_child() {
 async fn a_kill_in_the_middle_of_a_backup_leaves_none_that_looks_whole() {
     let home = tempfile::tempdir().unwrap();
     let now = Arc::new(AtomicI64::new(1));
-    let engine = Embedded::open(options(&home.path().join("data"), &now)).unwrap();
+    let engine = open(&options(&home.path().join("data"), &now));
     let value = text(&"x".repeat(4000));
     for n in 0..ROWS {
         let row = CellWrite::Trait(definition(1), value.clone());
@@ -289,7 +289,7 @@ async fn a_kill_in_the_middle_of_a_backup_leaves_none_that_looks_whole() {
     }
     assert!(unfinished > 0 && whole > 0, "{unfinished} {whole}");
     // What the last one left is in nobody's way.
-    let engine = Embedded::open(options(&home.path().join("data"), &now)).unwrap();
+    let engine = open(&options(&home.path().join("data"), &now));
     engine.backup(&home.path().join("copy"), go_on).unwrap();
     assert!(!home.path().join("copy.making").exists());
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kith_embedded::{Embedded, Inspection, OpenError, inspect};
 use kith_profiles::ports::{CellWrite, Durability};
 
-use crate::harness::{Home, LIMIT, at, cells, definition, options, text, write};
+use crate::harness::{Home, LIMIT, at, cells, definition, once_free, open, options, text, write};
 
 /// Rows of the fixture, most of them in a table, the rest in the journal.
 const ROWS: u128 = 260;
@@ -120,18 +120,6 @@ struct Copy {
     path: PathBuf,
 }
 
-/// Why it is refused, once it is free. A process that another test starts holds our locks, too, between its fork and its exec.
-fn refusal<T: std::fmt::Debug>(open: impl Fn() -> Result<T, OpenError>) -> OpenError {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let error = open().expect_err("it should be refused");
-        if !matches!(error, OpenError::InUse { .. }) || Instant::now() >= deadline {
-            return error;
-        }
-        std::thread::yield_now();
-    }
-}
-
 impl Copy {
     fn of(original: &Home) -> Self {
         Self::of_path(&original.path())
@@ -149,14 +137,15 @@ impl Copy {
     }
 
     fn try_open(&self) -> Result<Embedded, OpenError> {
-        Embedded::open(options(&self.path, &self.home.now))
+        let options = options(&self.path, &self.home.now);
+        once_free(|| Embedded::open(options.clone()))
     }
 
     /// Opens, which must fail and change nothing; who only looks is told the same.
     fn refused(&self) -> OpenError {
         let before = content(&self.path);
-        let error = refusal(|| self.try_open());
-        let seen = refusal(|| inspect(&self.path));
+        let error = self.try_open().expect_err("it should be refused");
+        let seen = once_free(|| inspect(&self.path)).expect_err("so should this");
         assert_eq!(seen.to_string(), error.to_string());
         assert!(content(&self.path) == before, "{error} changed something");
         error
@@ -200,7 +189,8 @@ fn the_fixture_opens() {
     let copy = Copy::of(fixture());
     assert!(!tables(&copy.path).is_empty());
     let before = content(&copy.path);
-    assert_eq!(inspect(&copy.path).unwrap(), Inspection::Sound);
+    let seen = once_free(|| inspect(&copy.path)).unwrap();
+    assert_eq!(seen, Inspection::Sound);
     assert!(content(&copy.path) == before, "looking changed something");
     let engine = copy.try_open().unwrap();
     assert_eq!(
@@ -495,7 +485,7 @@ fn damage_in_a_table_that_was_not_checked_at_start_ends_the_engine() {
     copy.edit(&table, flip(middle));
     let mut options = options(&copy.path, &copy.home.now);
     options.check_bytes = 1000;
-    let engine = Embedded::open(options).unwrap();
+    let engine = open(&options);
     let failure = block_on(async { tokio::time::timeout(LIMIT, engine.failed()).await });
     assert_eq!(
         failure.unwrap().to_string(),

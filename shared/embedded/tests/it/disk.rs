@@ -6,7 +6,9 @@ use kith_embedded::{DiskLimits, Embedded, FreeBytes};
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{CellBatch, CellWrite, Cells, Durability, TraitLog, TraitSource};
 
-use crate::harness::{Home, LIMIT, at, cells, definition, micros, record, records, text, write};
+use crate::harness::{
+    Home, LIMIT, at, cells, definition, micros, open, record, records, text, write,
+};
 
 /// A disk whose room the test decides.
 #[derive(Clone, Default)]
@@ -25,7 +27,7 @@ impl Disk {
         };
         let free = Arc::clone(&self.0);
         options.free_bytes = FreeBytes::new(move |_| Ok(free.load(Ordering::SeqCst)));
-        Embedded::open(options).unwrap()
+        open(&options)
     }
 }
 

@@ -1,13 +1,15 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kith_embedded::{Embedded, Injection, Inspection, OpenError, inspect};
+use kith_embedded::{Injection, Inspection, OpenError, inspect};
 use kith_profiles::error::{PortError, PublishError};
 use kith_profiles::ports::{
     CellBatch, CellWrite, Cells, Conditional, Durability, Identity, Outcome, TraitLog,
 };
 use tokio::task::JoinSet;
 
-use crate::harness::{Home, LIMIT, at, cells, definition, micros, record, text, write};
+use crate::harness::{
+    Home, LIMIT, at, cells, definition, micros, once_free, open, record, text, write,
+};
 
 fn a_trait(value: &str) -> Vec<CellWrite> {
     vec![CellWrite::Trait(definition(1), text(value))]
@@ -95,7 +97,8 @@ async fn a_second_process_is_refused_and_the_directory_is_free_after_the_last_ha
     let seen = inspect(&home.path());
     assert!(matches!(seen, Err(OpenError::InUse { .. })), "{seen:?}");
     drop(log);
-    assert_eq!(inspect(&home.path()).unwrap(), Inspection::Sound);
+    let seen = once_free(|| inspect(&home.path())).unwrap();
+    assert_eq!(seen, Inspection::Sound);
     drop(home.open());
     drop(failed);
 }
@@ -117,7 +120,8 @@ async fn a_failed_sync_answers_fatal_and_ends_the_engine() {
     assert!(engine.close().await.is_err());
     drop(engine);
 
-    let engine = reopen(&home).await;
+    // Its threads have it until they end.
+    let engine = home.open();
     assert_eq!(cells(&engine, at(1)).await.traits.len(), 1);
 }
 
@@ -139,26 +143,12 @@ async fn what_is_there_already_is_on_the_disk_before_it_is_written_again_as_dura
     assert_eq!(engine.statistics().commits, commits + 1, "written once");
 }
 
-/// A failed engine lets go of its directory when its threads have ended.
-async fn reopen(home: &Home) -> Embedded {
-    let until = Instant::now() + LIMIT;
-    loop {
-        match home.try_open() {
-            Ok(engine) => return engine,
-            Err(OpenError::InUse { .. }) if Instant::now() < until => {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let home = Home::new();
     let mut options = home.options();
     options.queue_jobs_max = 2;
-    let engine = Embedded::open(options).unwrap();
+    let engine = open(&options);
     engine.inject(Injection::Delay(Duration::from_millis(1500)));
     let mut tasks = JoinSet::new();
     for n in 0..20u128 {

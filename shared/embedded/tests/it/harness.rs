@@ -43,22 +43,30 @@ impl Home {
         options(&self.path(), &self.now)
     }
 
-    /// A child that another test starts holds the lock, too, until it is another program: on a busy machine that takes a while.
     pub(crate) fn open(&self) -> Embedded {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            match self.try_open() {
-                Err(OpenError::InUse { .. }) if Instant::now() < deadline => {
-                    std::thread::yield_now();
-                }
-                opened => return opened.unwrap(),
-            }
-        }
+        open(&self.options())
     }
 
     pub(crate) fn try_open(&self) -> Result<Embedded, OpenError> {
         Embedded::open(self.options())
     }
+}
+
+/// What a directory says once nobody else has it. A child that another test starts holds our locks, too, until it is another program:
+/// on a busy machine that takes a while.
+pub(crate) fn once_free<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match open() {
+            Err(OpenError::InUse { .. }) if Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens a directory that nobody else has.
+pub(crate) fn open(options: &Options) -> Embedded {
+    once_free(|| Embedded::open(options.clone())).unwrap()
 }
 
 pub(crate) fn options(dir: &Path, now: &Arc<AtomicI64>) -> Options {

@@ -22,7 +22,7 @@ use kith_profiles::ports::{
 use uuid::Uuid;
 
 use crate::harness::{
-    Home, LIMIT, at, cells, definition, event, micros, options, record, text, write,
+    Home, LIMIT, at, cells, definition, event, micros, open, options, record, text, write,
 };
 
 const ROUNDS: u64 = 50;
@@ -88,7 +88,7 @@ fn child() {
     let Ok(dir) = std::env::var(DIR) else { return };
     let round = std::env::var(ROUND).unwrap().parse().unwrap();
     let now = Arc::new(AtomicI64::new(1));
-    let engine = Embedded::open(options(Path::new(&dir), &now)).unwrap();
+    let engine = open(&options(Path::new(&dir), &now));
     say('O', (round, 0, 0));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kith_embedded::{Embedded, EmbeddedLog, Retention};
+use kith_embedded::{EmbeddedLog, Retention};
 use kith_profiles::error::PublishError;
 use kith_profiles::letters::{Buried, REDRIVES};
 use kith_profiles::ports::{
@@ -12,7 +12,7 @@ use kith_profiles::ports::{
     TraitSource,
 };
 
-use crate::harness::{Home, LIMIT, event, is_quiet, payloads, record, records};
+use crate::harness::{Home, LIMIT, event, is_quiet, open, payloads, record, records};
 
 async fn publish(log: &EmbeddedLog, count: usize) {
     for n in 0..count {
@@ -219,7 +219,7 @@ async fn what_is_too_large_is_refused_and_what_fits_comes_in_parts() {
     let home = Home::new();
     let mut options = home.options();
     options.record_bytes_max = 1_000_000;
-    let engine = Embedded::open(options).unwrap();
+    let engine = open(&options);
     let log = engine.log();
     let large = log.publish(record("k", &"x".repeat(1_000_000))).await;
     assert!(matches!(large, Err(PublishError::TooLarge)), "{large:?}");
@@ -243,7 +243,7 @@ async fn start_after(retention: Retention, age: Duration, left: usize, expect: i
     let mut options = home.options();
     options.retention = retention;
     options.log_partitions = NonZeroU16::MIN;
-    let engine = Embedded::open(options.clone()).unwrap();
+    let engine = open(&options);
     let log = engine.log();
     let mut batch = tokio::task::JoinSet::new();
     for n in 0..1000 {
@@ -266,7 +266,7 @@ async fn start_after(retention: Retention, age: Duration, left: usize, expect: i
     drop((source, log, engine));
 
     // What is left is where it was, and the next record follows the last one, even if none is left.
-    let engine = Embedded::open(options).unwrap();
+    let engine = open(&options);
     let log = engine.log();
     assert_eq!(
         log.ends(),
@@ -319,7 +319,7 @@ async fn a_forgotten_group_keeps_nothing_any_more() {
     let home = Home::new();
     let mut options = home.options();
     options.retention.age = DAY;
-    let engine = Embedded::open(options).unwrap();
+    let engine = open(&options);
     let log = engine.log();
     publish(&log, 10).await;
     let mut worker = log.consumer("worker");
@@ -364,7 +364,7 @@ async fn partitions_are_added_and_never_taken_away() {
     for (wanted, expected) in [(2, 2), (6, 6), (3, 6)] {
         let mut options = home.options();
         options.log_partitions = NonZeroU16::new(wanted).unwrap();
-        let engine = Embedded::open(options).unwrap();
+        let engine = open(&options);
         let log = engine.log();
         assert_eq!(log.partitions(), expected);
         publish(&log, 50).await;
@@ -496,7 +496,7 @@ async fn dead_letters_go_when_they_are_old_and_no_sooner() {
     let home = Home::new();
     let mut options = home.options();
     options.retention.letters = DAY;
-    let engine = Embedded::open(options).unwrap();
+    let engine = open(&options);
     let log = engine.log();
     let letter = |n: i64| DeadLetter {
         record: LogRecord {
