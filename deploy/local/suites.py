@@ -5,6 +5,7 @@ how many seconds each took. Exit code 1 if one failed.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import time
 
 # Packages whose tests ask no server and look at no clock. Whatever is not named has the processor's first attention.
 BESIDE = {"domain", "profiles", "described", "simulation"}
+
+# Packages whose tests wait for timers of a broker most of the time: so many of them at once, however few processors there are.
+AT_ONCE = {"kafka": "6"}
 
 # Where the kernel shares by session, a session has a priority of its own.
 LAST = '{ echo 19 >/proc/self/autogroup; } 2>/dev/null; exec nice -n 19 "$0"'
@@ -26,10 +30,15 @@ class Suite:
         self.binary = artifact["executable"]
         self.name = f"{folder.name}: {pathlib.Path(target['src_path']).relative_to(folder)}"
         self.is_beside = folder.name in BESIDE
+        self.environment = dict(os.environ)
+        if folder.name in AT_ONCE:
+            self.environment.setdefault("RUST_TEST_THREADS", AT_ONCE[folder.name])
 
     def run(self, command, **streams):
         began = time.monotonic()
-        done = subprocess.run([*command, self.binary], cwd=self.folder, stdin=subprocess.DEVNULL, **streams)
+        done = subprocess.run(
+            [*command, self.binary], cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, **streams
+        )
         self.said = done.stdout
         self.is_well = done.returncode == 0
         self.seconds = time.monotonic() - began
