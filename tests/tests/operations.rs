@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kith_domain::id::ProfileId;
+use kith_domain::id::{ProfileId, ProfileKey};
 use kith_domain::identifier::{IdType, Identifier};
 use kith_domain::settings::{IdentifierConfig, LimitPolicy};
 use kith_kafka::KafkaLog;
 use kith_profiles::change::{Changed, Removal};
-use kith_profiles::ports::{Database, TraitLog};
+use kith_profiles::ports::{CellBatch, CellWrite, Database, Durability, TraitLog};
 use kith_profiles::read::Located;
 use kith_scylla::Cql;
-use kith_tests::engines::{embedded, kafka_topics, migrated_cql};
+use kith_tests::engines::{embedded, kafka_topics, migrated_cql, now};
 use kith_tests::examples;
 use kith_tests::servers::cql_nodes;
 use kith_tests::stage::{Make, PHONE, Stage, email, limit, store};
@@ -378,6 +378,39 @@ async fn a_type_that_is_left_out_stops_matching<D: Database, L: TraitLog + 'stat
     Ok(())
 }
 
+async fn who_has_nothing_to_show_is_there<D: Database, L: TraitLog + 'static>(
+    make: Make<'_, D, L>,
+) -> Result<()> {
+    let s = make(store(|_| {}));
+    let without_identifiers = s.contact(json!({ "email": email("a") })).await?;
+    let removed = s
+        .profiles
+        .remove_identifiers(
+            &s.target(without_identifiers),
+            &IdType::new("email"),
+            Removal::All,
+        )
+        .await?;
+    ensure!(removed == Located::Here(Changed::Done));
+    ensure!(s.ids(without_identifiers).await?.is_empty());
+    ensure!(s.leads(without_identifiers).await? == Some(without_identifiers));
+
+    let [only_a_clock, nobody] = [(); 2].map(|()| ProfileId::from_uuid(Uuid::now_v7()));
+    let batch = CellBatch {
+        at: ProfileKey {
+            store: s.target(only_a_clock).store.id,
+            profile: only_a_clock,
+        },
+        time: now(),
+        writes: vec![CellWrite::Clock],
+    };
+    s.database().write(&[batch], Durability::Durable).await?;
+    ensure!(s.traits(only_a_clock).await? == json!({}));
+    ensure!(s.ids(only_a_clock).await?.is_empty());
+    ensure!(s.leads(nobody).await?.is_none());
+    Ok(())
+}
+
 async fn all<D: Database, L: TraitLog + 'static>(make: Make<'_, D, L>) -> Result<()> {
     examples!(
         make,
@@ -397,6 +430,7 @@ async fn all<D: Database, L: TraitLog + 'static>(make: Make<'_, D, L>) -> Result
             e34_two_promoted_traits_of_one_type,
             e36_trait_conflict_on_merge,
             a_type_that_is_left_out_stops_matching,
+            who_has_nothing_to_show_is_there,
         ]
     )
 }

@@ -63,8 +63,8 @@ pub(crate) async fn collect<D: Database>(
     Ok(sets.pop().unwrap_or_default())
 }
 
-/// COLLECT for a profile that is likely a root: its first round reads what the first round of a find would, too. `None` where that
-/// does not say that it is a live root that was given something; a find will tell what it is.
+/// COLLECT for a profile that is likely a root. `None` where its first round does not say that it is a live root that was given
+/// something; a find will tell what it is.
 ///
 /// # Errors
 /// [`PortError`].
@@ -77,14 +77,22 @@ pub(crate) async fn collect_if_root<D: Database>(
     let of = [of];
     let mut walk = Walk::new(store, &of, select);
     let (node_reads, mut cell_reads) = walk.reads();
-    for read in &mut cell_reads {
-        read.select.push(Select::Clock);
+    if !D::IS_NEAR {
+        // Where several nodes have copies, a read makes good what it selects: whoever sees a value has the clock row of its batch made
+        // good with it, for the stamps that come after. Where there is one, it would be a look into every table for nothing.
+        for read in &mut cell_reads {
+            read.select.push(Select::Clock);
+        }
     }
     let (nodes, rows) =
         futures_util::try_join!(database.nodes(&node_reads), database.read(&cell_reads))?;
     let is_root = |node: &Node| node.dead.is_none() && node.pointer.is_none();
-    let is_given =
-        |(node, rows): (&Node, &CellRows)| !node.verdicts.is_empty() || rows.clock.is_some();
+    let is_given = |(node, rows): (&Node, &CellRows)| {
+        !node.verdicts.is_empty()
+            || rows.clock.is_some()
+            || !rows.idents.is_empty()
+            || !rows.traits.is_empty()
+    };
     if !nodes.iter().all(is_root) || !nodes.iter().zip(&rows).all(is_given) {
         return Ok(None);
     }
