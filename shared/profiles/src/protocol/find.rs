@@ -122,7 +122,12 @@ pub(crate) async fn exists<D: Database>(
         select: vec![Select::Clock, Select::Idents, Select::Traits],
     };
     let rows = database.read(&[read]).await?.pop().unwrap_or_default();
-    Ok(rows.clock.is_some() || !rows.idents.is_empty() || !rows.traits.is_empty())
+    Ok(is_given(&rows))
+}
+
+/// Whether rows of a profile's cells say that it was given something.
+pub(crate) fn is_given(rows: &CellRows) -> bool {
+    rows.clock.is_some() || !rows.idents.is_empty() || !rows.traits.is_empty()
 }
 
 struct Walk {

@@ -13,6 +13,7 @@ use crate::ports::{
     CellRead, CellRows, CellWrite, Database, LinkRow, Node, NodeRead, Pointer, Select, Verdict,
     Verdicts,
 };
+use crate::protocol::find::is_given;
 
 /// A set as seen from one profile: everybody below it, itself included, and what was selected from each one's cells.
 #[derive(Debug, Clone, Default)]
@@ -87,13 +88,8 @@ pub(crate) async fn collect_if_root<D: Database>(
     let (nodes, rows) =
         futures_util::try_join!(database.nodes(&node_reads), database.read(&cell_reads))?;
     let is_root = |node: &Node| node.dead.is_none() && node.pointer.is_none();
-    let is_given = |(node, rows): (&Node, &CellRows)| {
-        !node.verdicts.is_empty()
-            || rows.clock.is_some()
-            || !rows.idents.is_empty()
-            || !rows.traits.is_empty()
-    };
-    if !nodes.iter().all(is_root) || !nodes.iter().zip(&rows).all(is_given) {
+    let exists = |(node, rows): (&Node, &CellRows)| !node.verdicts.is_empty() || is_given(rows);
+    if !nodes.iter().all(is_root) || !nodes.iter().zip(&rows).all(exists) {
         return Ok(None);
     }
     walk.take(nodes, rows)?;
